@@ -1,0 +1,1 @@
+"""What starts runs by itself, one sensor a file. A sensor decides from the store and its cursor."""
