@@ -51,12 +51,12 @@ class Request:
     """What is to be run.
 
     Attributes:
-        partition_key: A line or a batch, already registered.
+        partition_key: A line or a batch, already registered; None for assets without partitions.
         only: Names of the job's assets to materialise; empty: all.
         config: Dagster run config.
     """
 
-    partition_key: str
+    partition_key: str | None
     only: Sequence[str] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
 

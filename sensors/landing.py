@@ -6,7 +6,7 @@ import dagster as dg
 
 from jobs.batch import batch_job
 from resources.store import StoreResource
-from store import batches, landing
+from store import batches, events, landing
 from store.errors import InvalidInput
 from store.keys import BatchKey
 from store.root import Store
@@ -16,7 +16,7 @@ MOST_RUNS_A_TICK = 200
 
 
 def waiting(store: Store) -> list[tuple[BatchKey, str]]:
-    """Complete landing batches that are not ingested as they are now, with their listing hash.
+    """Complete landing batches that are not done as they are now, each with its listing hash.
 
     A batch whose mark cannot be read is left out: its line's run says what is wrong with it.
     """
@@ -26,10 +26,16 @@ def waiting(store: Store) -> list[tuple[BatchKey, str]]:
             delivery = landing.delivery(store, key)
         except InvalidInput:
             continue
-        manifest = batches.manifest(store, key)
-        if delivery and (manifest is None or manifest.delivery != delivery.listing):
+        if delivery and not _is_done(store, key, delivery.listing):
             found.append((key, delivery.listing))
     return found
+
+
+def _is_done(store: Store, key: BatchKey, listing: str) -> bool:
+    """Whether the frames and the labels of this very delivery are in the store."""
+    manifest = batches.manifest(store, key)
+    is_ingested = manifest is not None and manifest.delivery == listing
+    return is_ingested and events.recorded(store, key) == listing
 
 
 def requests(found: Sequence[tuple[BatchKey, str]]) -> dg.SensorResult:

@@ -27,6 +27,22 @@ def tables_of(store: Store, key: BatchKey) -> list[StoredFile]:
     return [StoredFile.from_document(file) for file in current[1]["events"]] if current else []
 
 
+def recorded(store: Store, key: BatchKey) -> str:
+    """The listing hash of the delivery whose label file was recorded last; empty before any."""
+    current = documents.latest(store, layout.label_manifests(key))
+    return str(current[1].get("delivery", "")) if current else ""
+
+
+def mark_recorded(store: Store, key: BatchKey, listing: str) -> None:
+    """Say that everything the label file of a delivery holds is recorded (or it has none)."""
+
+    def change(current: documents.Document | None) -> documents.Document | None:
+        now = current or {"events": []}
+        return None if now.get("delivery") == listing else {**now, "delivery": listing}
+
+    documents.update(store, layout.label_manifests(key), change)
+
+
 def append(store: Store, key: BatchKey, events: pl.DataFrame) -> bool:
     """Append a table of events to a batch; a table that is there already is left alone.
 
@@ -36,8 +52,8 @@ def append(store: Store, key: BatchKey, events: pl.DataFrame) -> bool:
     file = tables.write_table(store, layout.labels(key.line_key), f"events-{key.batch}", events)
 
     def add(current: documents.Document | None) -> documents.Document | None:
-        known = current["events"] if current else []
+        now = current or {"events": []}
         row = file.to_document()
-        return None if row in known else {"events": [*known, row]}
+        return None if row in now["events"] else {**now, "events": [*now["events"], row]}
 
     return documents.update(store, layout.label_manifests(key), add)[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -103,13 +103,25 @@ class Store:
     @contextmanager
     def writer(self, path: str) -> Iterator[IO[bytes]]:
         """A stream whose bytes appear at `path` when the block ends without an error."""
-        target = self.local_path(path)
-        temp = self._temp_beside(target)
+        folder, _, name = path.rpartition("/")
+        with self.writer_named_last(folder, lambda: name) as stream:
+            yield stream
+
+    @contextmanager
+    def writer_named_last(self, folder: str, name: Callable[[], str]) -> Iterator[IO[bytes]]:
+        """A stream whose bytes appear in `folder` when the block ends without an error.
+
+        Args:
+            folder: Where the file is to be.
+            name: Called at the end, when a name that depends on the content is known.
+        """
+        temp = self._temp_beside(self.local_path(folder) / "new")
         try:
             with open(temp, "xb") as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
+            target = temp.with_name(name())
             os.replace(temp, target)
             _sync_folder(target.parent)
         finally:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from store.root import Store
@@ -25,21 +27,22 @@ class Member:
     length: int
 
 
-class ShardBuilder:
-    """Collects members in memory until the shard is full (64 MiB by default, plus one frame).
+class ShardWriter:
+    """Writes one shard as its members come; it appears in the store when it is closed.
 
-    Equal members in equal order give equal bytes: times, owners and modes are constants.
+    Equal members in equal order give equal bytes (times, owners and modes are constants) and so an
+    equal name: ``frames-{hash}.tar``. Whoever fills it decides when it is full (`TARGET_BYTES`).
 
     Attributes:
         size: Bytes so far.
-        members: In the order in which they were added.
     """
 
-    def __init__(self) -> None:
-        # Pieces as they come; joining them would copy every byte once more.
-        self._pieces: list[bytes] = []
+    def __init__(self, store: Store, folder: str) -> None:
         self.size = 0
-        self.members: list[Member] = []
+        self._folder = folder
+        self._digest = hashlib.sha256()
+        self._open = ExitStack()
+        self._stream = self._open.enter_context(store.writer_named_last(folder, self._name))
 
     def add(self, name: str, data: bytes) -> Member:
         """Append one member and say where its bytes are.
@@ -51,32 +54,39 @@ class ShardBuilder:
             raise ValueError(f"member name {name!r} is not 1 to {MOST_NAME_BYTES} ASCII characters")
         info = tarfile.TarInfo(name)
         info.size = len(data)
-        self._append(info.tobuf(tarfile.USTAR_FORMAT))
+        self._write(info.tobuf(tarfile.USTAR_FORMAT))
         member = Member(name, self.size, len(data))
-        self._append(data)
-        self._append(bytes(-len(data) % _BLOCK))
-        self.members.append(member)
+        self._write(data)
+        self._write(bytes(-len(data) % _BLOCK))
         return member
 
-    def store(self, store: Store, folder: str) -> StoredFile:
-        """Close the shard and write it as ``frames-{hash}.tar``."""
-        self._append(bytes(2 * _BLOCK))
-        digest = hashlib.sha256()
-        for piece in self._pieces:
-            digest.update(piece)
-        file = StoredFile(
-            f"{folder}/frames-{digest.hexdigest()[:16]}.tar", self.size, digest.hexdigest()
-        )
-        if store.exists(file.path) and store.size(file.path) == file.size:
-            store.touch(file.path)
-        else:
-            with store.writer(file.path) as stream:
-                stream.writelines(self._pieces)
-        return file
+    def sync(self) -> None:
+        """Bring what was added to disk now, so that `close` has little left to wait for."""
+        self._stream.flush()
+        os.fdatasync(self._stream.fileno())
 
-    def _append(self, piece: bytes) -> None:
-        self._pieces.append(piece)
+    def close(self) -> StoredFile:
+        """End the archive and give it its name."""
+        self._write(bytes(2 * _BLOCK))
+        self._open.close()
+        return StoredFile(f"{self._folder}/{self._name()}", self.size, self._digest.hexdigest())
+
+    def abandon(self) -> None:
+        """Drop what was written; nothing appears in the store."""
+        error = _Abandoned()
+        self._open.__exit__(_Abandoned, error, None)
+
+    def _write(self, piece: bytes) -> None:
+        self._stream.write(piece)
+        self._digest.update(piece)
         self.size += len(piece)
+
+    def _name(self) -> str:
+        return f"frames-{self._digest.hexdigest()[:16]}.tar"
+
+
+class _Abandoned(Exception):
+    """Ends the writing of a shard without a shard."""
 
 
 def iterate(store: Store, path: str) -> Iterator[tuple[str, bytes]]:

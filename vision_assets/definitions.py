@@ -21,6 +21,6 @@ defs = dg.Definitions(
     assets=[frames, labels, snapshot, model, evaluation, bundle, release],
     jobs=[batch_job, line_job, release_job],
     sensors=[landing_sensor],
-    resources={"store": StoreResource()},
+    resources={"store": StoreResource(url="")},
     executor=dg.in_process_executor,
 )

@@ -1,4 +1,4 @@
-"""Numbered documents: create-only, the highest is current, writers do not lose each other's work."""
+"""Numbered documents: create-only, the highest is current, no writer loses another's work."""
 
 from __future__ import annotations
 

@@ -28,9 +28,8 @@ def assign_groups(frames: pl.DataFrame, earlier: Mapping[str, str]) -> pl.DataFr
     Returns:
         The same rows, sorted by batch, capture time and frame id.
     """
-    ordered = frames.sort("batch", "captured_at", "frame_id").with_columns(
-        _old_block(frames, earlier)
-    )
+    ordered = frames.sort("batch", "captured_at", "frame_id")
+    ordered = ordered.with_columns(_old_block(ordered, earlier))
     keyed = ordered.with_columns(
         ("part:" + pl.col("serial")).alias("by_part"),
         ("group:" + pl.col("declared_group")).alias("by_group"),

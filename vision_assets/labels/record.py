@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from store import batches, landing, layout
+from store import events as stored_events
 from store.errors import InvalidInput, NotFound
 from store.hashing import content_name
 from store.keys import BatchKey
@@ -111,6 +112,8 @@ def record_batch(
     change = changes(known, found.fitting, completed_at or datetime.now(UTC))
     events.append(store, key, list(change.new))
     found.faults.extend(change.faults)
+    if delivery := landing.delivery(store, key):
+        stored_events.mark_recorded(store, key, delivery.listing)
     return _report(frames, events.read(store, key, events.WITHOUT_MASKS), len(change.new), found)
 
 

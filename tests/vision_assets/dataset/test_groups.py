@@ -99,3 +99,9 @@ def test_order_of_rows_does_not_matter() -> None:
         [{"serial": f"s{i % 7}", "stratum": "pit" if i % 3 else "good"} for i in range(50)]
     )
     assert groups_of(rows) == groups_of(rows.sample(fraction=1, shuffle=True, seed=3))
+
+
+def test_blocks_are_kept_whatever_the_order_of_rows() -> None:
+    frames = table([{"stratum": "crack" if i % 4 == 0 else "good"} for i in range(100)])
+    first = groups_of(frames)
+    assert groups_of(frames.reverse(), first) == first

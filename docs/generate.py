@@ -1,0 +1,68 @@
+"""Writes the generated pages of `docs/reference`: ``python docs/generate.py``.
+
+`tests/test_docs.py` fails when a page is not what this writes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from pydantic import BaseModel
+
+FOLDER = Path(__file__).parent / "reference"
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by file name."""
+    from serve.cli import cli as serve_cli
+    from serve.settings import Settings
+    from vision_assets.cli import cli
+    from vision_assets.config import LineConfig
+
+    return {
+        "line-settings.md": _settings(
+            "Settings of a line",
+            "Given to `vision-assets run --config FILE` as YAML, naming what differs.",
+            LineConfig,
+        ),
+        "server-settings.md": _settings(
+            "Settings of the server",
+            "Options of `vision-serve run`, or environment variables `VISION_SERVE_…`.",
+            Settings,
+        ),
+        "commands.md": _commands({"vision-assets": cli, "vision-serve": serve_cli}),
+    }
+
+
+def _settings(title: str, intro: str, model: type[BaseModel]) -> str:
+    rows = [f"# {title}", "", intro, "", "| setting | default | meaning |", "|---|---|---|"]
+    return "\n".join([*rows, *_rows(model, "")]) + "\n"
+
+
+def _rows(model: type[BaseModel], prefix: str) -> list[str]:
+    found = []
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            found += _rows(type(default), f"{prefix}{name}.")
+            continue
+        bounds = ", ".join(str(bound) for bound in field.metadata if "(" in str(bound))
+        shown = "required" if field.is_required() else f"`{default!r}`"
+        meaning = " ".join(part for part in (field.description or "", f"({bounds})" * bool(bounds)))
+        found.append(f"| `{prefix}{name}` | {shown} | {meaning.replace('|', '/')} |")
+    return found
+
+
+def _commands(groups: dict[str, click.Group]) -> str:
+    parts = ["# Commands", ""]
+    for program, group in groups.items():
+        for name, command in group.commands.items():
+            context = click.Context(command, info_name=f"{program} {name}", max_content_width=100)
+            parts += [f"## {program} {name}", "", "```", command.get_help(context), "```", ""]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    for file, text in pages().items():
+        (FOLDER / file).write_text(text)

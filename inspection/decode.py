@@ -1,0 +1,293 @@
+"""Bytes of a frame to pixels: limits from the header first, then one decoder with stated flags.
+
+Accepted are JPEG, PNG, BMP and TIFF with 8 bits a channel and one picture in the file. EXIF
+orientation is ignored: a fixed camera's frame is what its sensor saw (a TIFF that asks to be turned
+is refused, because its decoder would turn it). Training, evaluation, audit
+and the line all decode here, so that a frame has the same pixels everywhere.
+
+Truncated files are refused whatever the format. What no decoder can tell is a JPEG that was cut
+and closed with an end marker again, or an uncompressed file (BMP, TIFF) whose end was overwritten.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import BmpImagePlugin, PngImagePlugin, TiffImagePlugin
+from PIL.ImageFile import ImageFile
+
+from store.errors import UnreadableFrame
+
+# Our errors say what is wrong; the library's own lines on stderr would only repeat it per frame.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+MAX_PIXELS = 50_000_000
+
+_MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"BM": "BMP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+}
+# Pillow's classes are used directly: `Image.open` warns, through a global, about pixel counts that
+# our own limit refuses with a reason.
+_READERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
+    "PNG": PngImagePlugin.PngImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+}
+_OTHER_FORMATS = {
+    b"GIF8": "GIF",
+    b"\x00\x00\x00\x0cjP": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\xff\x0a": "JPEG XL",
+    b"II+\x00": "BigTIFF",
+    b"MM\x00+": "BigTIFF",
+}
+_CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "RGB": 3, "RGBA": 3, "RGBX": 3}
+_REDUCED = {
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+_TIFF_BITS, _TIFF_TURN = 258, 274
+# Markers that state the size (SOF, without DHT, JPG and DAC in between), all that have a length,
+# and the one that begins the pixels.
+_JPEG_FRAMES = frozenset(range(0xFFC0, 0xFFD0)) - {0xFFC4, 0xFFC8, 0xFFCC}
+_JPEG_SEGMENTS, _JPEG_SCAN = (0xFFC0, 0xFFFE), 0xFFDA
+# What Pillow raises for broken headers; warnings are errors where a test or a user says so.
+_DAMAGE = (SyntaxError, OSError, ValueError, LookupError, TypeError, struct.error, Warning)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its frame before anything is decoded.
+
+    Attributes:
+        format: ``JPEG``, ``PNG``, ``BMP`` or ``TIFF``, from the bytes, whatever the name.
+        width: Pixels, as stored (not rotated).
+        height: Pixels, as stored.
+        channels: 1 grey, 3 colour; a palette counts as colour, an alpha channel does not count.
+        dtype: Always ``uint8`` at present.
+    """
+
+    format: str
+    width: int
+    height: int
+    channels: int
+    dtype: str = "uint8"
+
+
+def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side_px: int = 1) -> Header:
+    """The header of a frame, checked against the limits; nothing is decoded.
+
+    Raises:
+        UnreadableFrame: with reason ``empty``, ``not_an_image``, ``unsupported_format``,
+            ``unsupported_mode`` (CMYK, float, several pictures in one file), ``sixteen_bit``,
+            ``too_large``, ``too_small``, ``truncated`` or ``undecodable``.
+    """
+    kind = _format(data)
+    try:
+        header = _parse_jpeg(data) if kind == "JPEG" else _parse(data, kind)
+    except _DAMAGE as error:
+        raise _broken(data, kind, f"its header cannot be read ({error})") from error
+    width, height = header.width, header.height
+    if width * height > max_pixels:
+        raise UnreadableFrame(
+            "too_large", f"{width} x {height} pixels are more than the limit of {max_pixels}"
+        )
+    if min(width, height) < min_side_px:
+        raise UnreadableFrame(
+            "too_small", f"{width} x {height} pixels: each side needs at least {min_side_px}"
+        )
+    return header
+
+
+def decode(
+    data: bytes,
+    header: Header | None = None,
+    *,
+    channels: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    reduced: int = 1,
+) -> NDArray[np.uint8]:
+    """The pixels of a frame as (H, W, channels) uint8, colour in the order red, green, blue.
+
+    Args:
+        data: The encoded file.
+        header: From `read_header` of the same bytes; read here when not given.
+        channels: 1 or 3, which the frame must have; None takes it as it is.
+        max_pixels: Limit for reading the header.
+        reduced: 1, 2, 4 or 8: decode at 1/n of the size; JPEG (where it is fast) rounds the size
+            up, the others round it down.
+
+    Raises:
+        UnreadableFrame: with a reason of `read_header`, or ``wrong_channels``.
+        ValueError: when `reduced` is another number.
+    """
+    if reduced not in _REDUCED:
+        raise ValueError(f"reduced is {reduced}, expected one of {sorted(_REDUCED)}")
+    header = header or read_header(data, max_pixels=max_pixels)
+    if channels is not None and header.channels != channels:
+        raise UnreadableFrame(
+            "wrong_channels", f"the frame has {header.channels} channel(s), expected {channels}"
+        )
+    pixels = _imdecode(data, header, reduced)
+    spare = reduced - 1 if header.format == "JPEG" else 0
+    size = ((header.height + spare) // reduced, (header.width + spare) // reduced)
+    if pixels.shape[:2] != size:
+        raise UnreadableFrame(
+            "undecodable",
+            f"decoded to {pixels.shape[1]} x {pixels.shape[0]} pixels, expected "
+            f"{size[1]} x {size[0]} by the header",
+        )
+    return pixels
+
+
+def _imdecode(data: bytes, header: Header, reduced: int) -> NDArray[np.uint8]:
+    colour = cv2.IMREAD_COLOR_RGB if header.channels == 3 else cv2.IMREAD_GRAYSCALE
+    flags = colour | cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[reduced]
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise UnreadableFrame("undecodable", f"{header.format}: {error.err}") from error
+    # libpng does not miss the end of the last chunk; all other formats are refused when cut.
+    if pixels is None or (header.format == "PNG" and _png_is_cut(data)):
+        raise _broken(data, header.format, "its pixels cannot be decoded")
+    return np.asarray(pixels, np.uint8).reshape(*pixels.shape[:2], header.channels)
+
+
+def _format(data: bytes) -> str:
+    """The accepted format whose signature the bytes begin with."""
+    if not data:
+        raise UnreadableFrame("empty", "the file has no bytes")
+    for magic, name in _MAGIC.items():
+        if data.startswith(magic):
+            return name
+    expected = "expected JPEG, PNG, BMP or TIFF"
+    for magic, name in _OTHER_FORMATS.items():
+        if data.startswith(magic):
+            raise UnreadableFrame("unsupported_format", f"the file is {name}; {expected}")
+    for place, magic, name in ((4, b"ftyp", "HEIF or AVIF"), (8, b"WEBP", "WebP")):
+        if data.startswith(magic, place):
+            raise UnreadableFrame("unsupported_format", f"the file is {name}; {expected}")
+    raise UnreadableFrame(
+        "not_an_image", f"begins with {data[:8].hex(' ')}, the mark of no image format; {expected}"
+    )
+
+
+def _parse_jpeg(data: bytes) -> Header:
+    """What the first start of a frame says (ITU-T T.81, B.2.2).
+
+    Read here because it is on the way of every frame and Pillow's reader, which also looks at all
+    that does not matter to us, takes a tenth of the time of decoding.
+    """
+    place = 2
+    while True:
+        while data[place + 1] == 0xFF:  # fill bytes
+            place += 1
+        marker, length = struct.unpack_from(">HH", data, place)
+        if marker in _JPEG_FRAMES:
+            break
+        if not _JPEG_SEGMENTS[0] <= marker <= _JPEG_SEGMENTS[1] or marker == _JPEG_SCAN:
+            raise ValueError(f"marker {marker:04x} before the size of the frame")
+        place += 2 + length
+    bits, height, width, components = struct.unpack_from(">BHHB", data, place + 4)
+    if bits != 8:
+        raise UnreadableFrame("sixteen_bit", f"{bits} bits a channel; expected 8")
+    if components not in (1, 3):
+        raise UnreadableFrame(
+            "unsupported_mode", f"JPEG of {components} components (CMYK?); expected grey or RGB"
+        )
+    return Header("JPEG", width, height, components)
+
+
+def _parse(data: bytes, kind: str) -> Header:
+    """What the header says; refuses what is not 8 bits a channel, grey or colour, one picture."""
+    image = _READERS[kind](io.BytesIO(data))
+    if _bits(data, kind, image) > 8:
+        raise UnreadableFrame("sixteen_bit", "more than 8 bits a channel; expected 8")
+    if image.mode not in _CHANNELS:
+        raise UnreadableFrame(
+            "unsupported_mode", f"pixel mode {image.mode}; expected 8-bit grey, RGB or palette"
+        )
+    width, height = image.size
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_TIFF_TURN, 1) != 1:
+        raise UnreadableFrame(
+            "unsupported_mode",
+            "the TIFF asks to be turned or mirrored; save it upright",
+        )
+    header = Header(kind, width, height, _CHANNELS[image.mode])
+    if _has_second_picture(image):
+        raise UnreadableFrame(
+            "unsupported_mode", "the file holds several pictures; give each a file of its own"
+        )
+    return header
+
+
+def _bits(data: bytes, kind: str, image: ImageFile) -> int:
+    """Bits a channel; Pillow's mode hides them for 16-bit RGB. Float is left to the mode."""
+    if image.mode == "F":
+        return 8
+    if kind == "PNG":
+        return data[24]
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return int(max(image.tag_v2.get(_TIFF_BITS, (1,))))
+    return 8
+
+
+def _has_second_picture(image: ImageFile) -> bool:
+    """Whether a TIFF has a second page or a PNG is animated; not how many (a bomb has millions)."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return bool(getattr(image, "n_frames", 1) > 1)
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    return True
+
+
+def _broken(data: bytes, kind: str, what: str) -> UnreadableFrame:
+    """The error for a file that ends too early, or else is damaged."""
+    if _IS_CUT[kind](data):
+        return UnreadableFrame("truncated", f"the {kind} file ends after {len(data)} bytes: {what}")
+    return UnreadableFrame("undecodable", f"the {kind} file is damaged: {what}")
+
+
+def _jpeg_is_cut(data: bytes) -> bool:
+    """Whether no end marker follows the last start of a scan (an EXIF thumbnail has its own)."""
+    return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
+
+
+def _png_is_cut(data: bytes) -> bool:
+    return data.rfind(b"IEND\xaeB`\x82") == -1
+
+
+def _bmp_is_cut(data: bytes) -> bool:
+    return len(data) < 26 or int.from_bytes(data[2:6], "little") > len(data)
+
+
+def _tiff_is_cut(data: bytes) -> bool:
+    """Whether the directory or a strip or tile that it lists lies beyond the end."""
+    try:
+        ifd = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+        stream = io.BytesIO(data)
+        stream.seek(ifd.next or len(data))
+        ifd.load(stream)
+        offsets = ifd.get(273, ()) or ifd.get(324, ())
+        lengths = ifd.get(279, ()) or ifd.get(325, ())
+        ends = [int(offset) + int(length) for offset, length in zip(offsets, lengths, strict=False)]
+    except _DAMAGE:
+        return True
+    return not ends or max(ends) > len(data)
+
+
+_IS_CUT = {"JPEG": _jpeg_is_cut, "PNG": _png_is_cut, "BMP": _bmp_is_cut, "TIFF": _tiff_is_cut}

@@ -1,0 +1,269 @@
+"""`vision-serve`: the server on the line, its client, and checks of bundles."""
+
+from __future__ import annotations
+
+import gc
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import click
+import grpc
+from google.protobuf.json_format import MessageToDict
+
+from inspection.bundle import Bundle, open_folder
+from inspection.choose import choose
+from inspection.inspector import FrameContext, Inspector
+from serve import logs
+from serve.bench import LoopReport, closed_loop
+from serve.check import CheckReport, check, stored_bundle
+from serve.client import About, Client, Row, files_below
+from serve.protocol import inspection_v1_pb2 as pb
+from serve.server import Server
+from serve.settings import load
+from serve.spool import read
+from store.errors import UnreadableFrame, VisionError
+from store.keys import LineKey
+from store.root import Store
+
+_ONE_CLIENT = (1,)
+
+
+class _Commands(click.Group):
+    """Prints our errors as they are; they say what to do."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click has it
+        try:
+            return super().invoke(ctx)
+        except VisionError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands)
+@click.version_option(package_name="vision-assets")
+def main() -> None:
+    """Answers frames with verdicts on the line."""
+
+
+def _store(context: click.Context, option: click.Parameter, value: str | None) -> Store | None:
+    try:
+        return None if value is None else Store(value)
+    except (ValueError, ImportError) as error:
+        raise click.BadParameter(str(error)) from error
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+_path = click.Path(path_type=Path)
+
+
+@main.command()
+@click.option("--store", help="Root of the store: a folder.")
+@click.option("--line", help="SITE/LINE whose live release answers.")
+@click.option("--listen", help="host:port or unix:PATH; default 127.0.0.1:50051.")
+@click.option("--workers", type=int, help="Frames worked on at once; default: one a core.")
+@click.option("--spool", type=_path, help="Folder of the decisions.")
+@click.option("--cache", type=_path, help="Folder of fetched bundles.")
+@click.option("--strict", is_flag=True, default=None, help="Sync each decision before its answer.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+def run(**given: object) -> None:
+    """Answer frames until SIGTERM.
+
+    Every setting, also those without an option here, may be given in the environment as
+    VISION_SERVE_ and its name in capitals; see docs/guides/serve.md.
+    """
+    settings = load(given)
+    logs.set_up(settings.log_level)
+    server = Server(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    address = server.start()
+    # What is loaded by now stays: the collector need not walk through it between two frames.
+    gc.collect()
+    gc.freeze()
+    click.echo(f"vision-serve ready on {address}: {_answering(server)}")
+    stop.wait()
+    server.drain()
+
+
+def _answering(server: Server) -> str:
+    release = server.watcher.live()
+    if release is None:
+        return f"line {server.settings.line} has no live release yet, frames are refused"
+    workers = server.settings.workers
+    return f"release {release.name}, engine {release.engine}, {workers} worker(s)"
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=_path)
+@click.option("--target", default="127.0.0.1:50051", show_default=True)
+@click.option("--camera", default="", help="Camera id sent with every frame.")
+@click.option("--product", default="", help="Product id sent with every frame.")
+@click.option("--parallel", default=1, show_default=True, type=click.IntRange(1, 64))
+@_json
+def inspect(
+    paths: tuple[Path, ...], target: str, camera: str, product: str, parallel: int, as_json: bool
+) -> None:
+    """Send files, and every file below folders, to a server; exit status 1 after an error."""
+    files = files_below(paths)
+    faults = 0
+    if not as_json:
+        click.echo(f"{'verdict':<8} {'score':>7} {'ms':>7}  file, reasons")
+    with Client(target) as client:
+        for row in client.inspect_files(files, About(camera, product), parallel):
+            click.echo(json.dumps(row) if as_json else _line(row))
+            faults += "error" in row
+    if faults:
+        raise click.ClickException(f"{faults} of {len(files)} frames were not judged")
+
+
+def _line(row: Row) -> str:
+    """A row for people."""
+    if "error" in row:
+        return f"{'ERROR':<8} {'':>7} {'':>7}  {row['file']}: {row['error']} ({row['status']})"
+    reasons = cast(list[Row], row["reasons"])
+    names = ", ".join(str(reason["name"] or reason["code"]) for reason in reasons)
+    return (
+        f"{row['verdict']:<8} {row['score']:>7.4f} {row['latency_ms']:>7.1f}  {row['file']}"
+        f"{'  ' if names else ''}{names}"
+    )
+
+
+@main.command("check-bundle")
+@click.argument("path", required=False, type=_path)
+@click.option("--store", callback=_store, help="Root of the store, instead of PATH.")
+@click.option("--line", help="SITE/LINE, with --store.")
+@click.option("--bundle", default="", help="Its name, with --store; default: the live one.")
+@_json
+def check_bundle(
+    path: Path | None, store: Store | None, line: str | None, bundle: str, as_json: bool
+) -> None:
+    """Verify every hash, open the engines, replay the golden frames; exit status 1 if one fails."""
+    with _bundle(path, store, line, bundle) as found:
+        report = check(found)
+    click.echo(json.dumps(report.to_document()) if as_json else _check_lines(report))
+
+
+@contextmanager
+def _bundle(
+    path: Path | None, store: Store | None, line: str | None, name: str
+) -> Iterator[Bundle]:
+    if path is not None:
+        yield open_folder(path)
+    elif store is not None and line is not None:
+        with stored_bundle(store, LineKey.parse(line), name) as found:
+            yield found
+    else:
+        raise click.UsageError("give the PATH of a bundle's folder, or --store and --line")
+
+
+def _check_lines(report: CheckReport) -> str:
+    lines = [
+        f"bundle {report.bundle}: every hash is right, {report.frames} golden frames reproduced",
+        f"  answers: {report.choice}",
+    ]
+    lines += [f"  not: {rejection}" for rejection in report.choice.rejected]
+    return "\n".join(lines)
+
+
+@main.command()
+@click.argument("paths", nargs=-1, type=_path)
+@click.option("--target", help="host:port of a server.")
+@click.option("--bundle", type=_path, help="A bundle's folder: its engine, without a server.")
+@click.option("--clients", multiple=True, type=click.IntRange(1, 256), default=_ONE_CLIENT)
+@click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(0.1, 3600))
+@_json
+def bench(
+    paths: tuple[Path, ...],
+    target: str | None,
+    bundle: Path | None,
+    clients: tuple[int, ...],
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Latency and throughput of a closed loop of clients, over gRPC or in this process.
+
+    PATHS are the frames that are sent; with --bundle its golden frames are the default.
+    """
+    frames = [path.read_bytes() for path in files_below(paths)]
+    if (target is None) == (bundle is None) or (target and not frames):
+        raise click.UsageError("give --target and files, or --bundle")
+    opened = _remote(target) if target else _local(cast(Path, bundle), frames, max(clients))
+    with opened as call:
+        for count in clients:
+            report = closed_loop(call, frames, count, seconds)
+            click.echo(json.dumps(vars(report)) if as_json else _bench_line(report))
+
+
+@contextmanager
+def _remote(target: str) -> Iterator[Callable[[bytes], bool]]:
+    with Client(target) as client:
+
+        def call(data: bytes) -> bool:
+            try:
+                client.stub.Inspect(pb.Frame(encoded=data), timeout=client.timeout_s)
+            except grpc.RpcError:
+                return False
+            return True
+
+        yield call
+
+
+@contextmanager
+def _local(folder: Path, frames: list[bytes], streams: int) -> Iterator[Callable[[bytes], bool]]:
+    """The bundle's engine in this process; fills `frames` when they are empty."""
+    bundle = open_folder(folder)
+    inspector = Inspector(bundle.contract, bundle.rule, choose(bundle, 1, streams).engine)
+    frames += [] if frames else [golden.data for golden in bundle.golden()]
+
+    def call(data: bytes) -> bool:
+        try:
+            inspector.inspect(data, FrameContext())
+        except UnreadableFrame:
+            return False
+        return True
+
+    yield call
+
+
+def _bench_line(report: LoopReport) -> str:
+    return (
+        f"{report.clients:>3} client(s): {report.per_s:8.1f} frames/s, p50 {report.p50_ms:.2f} ms, "
+        f"p99 {report.p99_ms:.2f} ms, {report.errors} errors"
+    )
+
+
+@main.command()
+@click.option("--target", default="127.0.0.1:50051", show_default=True)
+@_json
+def info(target: str, as_json: bool) -> None:
+    """What a server runs at the moment, and why not the newest release if so."""
+    with Client(target) as client:
+        message = client.info()
+    fields = MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    if as_json:
+        click.echo(json.dumps(fields))
+        return
+    for name, value in fields.items():
+        click.echo(f"{name:<14} {value}")
+
+
+@main.command()
+@click.argument("folder", type=_path)
+@click.option("--first", default=1, show_default=True, help="Rows before this number are left out.")
+@_json
+def spool(folder: Path, first: int, as_json: bool) -> None:
+    """The decisions and errors in a spool, also while its server runs."""
+    for row in read(folder, first):
+        click.echo(json.dumps(row) if as_json else _spool_line(row))
+
+
+def _spool_line(row: Row) -> str:
+    what = row.get("verdict") or f"ERROR {row['error']}"
+    return f"{row['sequence']:>10}  {row['received_at']}  {what:<8}  {row['frame_id']}"

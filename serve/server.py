@@ -1,0 +1,170 @@
+"""The server process: puts spool, watcher, handler and gRPC together, and drains them in order."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from serve import health
+from serve.handler import Handler
+from serve.prepare import Preparer
+from serve.protocol import inspection_v1_pb2 as pb
+from serve.protocol.inspection_v1_pb2_grpc import add_InspectionServicer_to_server
+from serve.rows import Identity
+from serve.servicer import Servicer
+from serve.settings import MIB, Settings
+from serve.spool import Spool, SpoolLimits
+from serve.watcher import Pace, Watcher
+from store.errors import Unavailable
+from store.root import Store
+
+_log = logging.getLogger(__name__)
+
+INSPECTION = pb.DESCRIPTOR.services_by_name["Inspection"].full_name
+NEWEST_RELEASE = "newest-release"
+"""Health service that is SERVING while the newest release of the ledger is the one that answers."""
+
+_QUIET_S = 0.2
+
+
+class Server:
+    """One server; `start`, then `drain`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open store and spool and look at the ledger; nothing listens yet.
+
+        Raises:
+            VisionError: when the spool is in use or cannot be written.
+            ValueError: when the store cannot be opened.
+        """
+        self.settings = settings
+        store = Store(settings.store)
+        self.identity = Identity(settings.line, settings.host, uuid.uuid4().hex[:12])
+        self.spool = Spool(settings.spool_folder, _spool_limits(settings))
+        self._health = health.Health()
+        self.watcher = Watcher(
+            store,
+            settings.line_key,
+            Preparer(store, settings).prepare,
+            Pace(settings.poll_s, settings.retry_s),
+            on_look=self._show_health,
+        )
+        self.handler = Handler(self.identity, self.watcher.live, self.spool, settings.workers)
+        self.servicer = Servicer(self.handler, self.info)
+        self._grpc = self._make_grpc()
+
+    def start(self) -> str:
+        """Prepare the live release, then listen.
+
+        Returns:
+            The address, with the port that was really taken.
+
+        Raises:
+            Unavailable: when the address cannot be listened on.
+        """
+        self.watcher.start()
+        address = self._listen()
+        self._grpc.start()
+        if not self.settings.is_loopback:
+            _log.warning(
+                "listening beyond this machine without encryption", extra={"address": address}
+            )
+        _log.info("listening", extra={"address": address, "line": self.settings.line})
+        return address
+
+    def drain(self) -> None:
+        """Refuse new requests, answer those in work, put the spool on disk, stop.
+
+        A stream that waits for its client would never end by itself and is ended; every other call
+        goes on to its answer. What is still in work after ``drain_s`` is given up.
+        """
+        _log.info("draining", extra={"line": self.settings.line})
+        self._health.drain()
+        stopped = self._grpc.stop(self.settings.drain_s)
+        while not stopped.wait(_QUIET_S):
+            self.servicer.streams.end_waiting(_QUIET_S)
+        self.watcher.stop()
+        self.spool.close()
+        _log.info("stopped", extra={"line": self.settings.line})
+
+    def info(self) -> pb.ServerInfo:
+        """What this server runs at the moment."""
+        release, spool = self.watcher.live(), self.spool.state()
+        message = pb.ServerInfo(
+            line=self.identity.line,
+            version=version("vision-assets"),
+            host=self.identity.host,
+            boot=self.identity.boot,
+            fault=self.watcher.fault,
+            workers=self.settings.workers,
+            spool=pb.SpoolInfo(
+                next_sequence=spool.next_sequence,
+                synced_sequence=spool.synced_sequence,
+                bytes=spool.bytes,
+                dropped=spool.dropped,
+                fault=spool.fault,
+            ),
+        )
+        if release:
+            contract, engine = release.bundle.contract, release.inspector.engine
+            message.release, message.bundle = release.name, release.bundle.name
+            message.engine, message.engine_build = release.engine, engine.build
+            message.live_since.FromDatetime(release.since)
+            message.channels = contract.input.channels
+            message.height_px, message.width_px = contract.input.height, contract.input.width
+            message.classes.extend(contract.classes)
+        return message
+
+    def _make_grpc(self) -> grpc.Server:
+        settings = self.settings
+        server = grpc.server(
+            ThreadPoolExecutor(settings.callers, thread_name_prefix="call"),
+            maximum_concurrent_rpcs=settings.callers,
+            options=[
+                ("grpc.max_receive_message_length", settings.max_message_mib * MIB),
+                ("grpc.so_reuseport", 0),  # a second server on the port is told, not mixed in
+            ],
+        )
+        add_InspectionServicer_to_server(self.servicer, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (INSPECTION, health.SERVICE, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        return server
+
+    def _listen(self) -> str:
+        address = self.settings.listen
+        try:
+            port = self._grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            raise Unavailable(
+                f"{address} cannot be listened on: is another server there? Give another --listen"
+            ) from error
+        host, colon, asked = address.rpartition(":")
+        return f"{host}:{port}" if colon and asked == "0" else address
+
+    def _show_health(self) -> None:
+        """Tell health clients what has changed."""
+        takes_rows = not self.spool.state().fault
+        answers = takes_rows and self.watcher.live() is not None
+        self._health.show(
+            {
+                "": takes_rows,
+                INSPECTION: answers,
+                NEWEST_RELEASE: answers and not self.watcher.fault,
+            }
+        )
+
+
+def _spool_limits(settings: Settings) -> SpoolLimits:
+    return SpoolLimits(
+        segment_bytes=settings.spool_segment_mib * MIB,
+        max_bytes=settings.spool_max_mib * MIB,
+        commit_s=settings.commit_ms / 1000,
+        strict=settings.strict,
+    )

@@ -1,0 +1,168 @@
+"""`vision-serve` and its commands, on a real server and real bundles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from serve.cli import main
+from serve.client import Client
+from serve.server import Server
+from store.root import Store
+from tests.data.bundle.generate import frame
+from tests.serve.running import LINE, promote, serving
+
+Live = tuple[Server, Client]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def objects(result: Result) -> list[dict[str, object]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for name, brightness in (("a", 0.2), ("b", 0.5), ("c", 0.9)):
+        (folder / f"{name}.png").write_bytes(frame(brightness))
+    return folder
+
+
+def test_inspect_gives_one_object_a_file(live: Live, frames: Path) -> None:
+    result = call("inspect", "--target", live[1].target, frames, "--json")
+    assert result.exit_code == 0, result.output
+    rows = objects(result)
+    assert [row["verdict"] for row in rows] == ["PASS", "REVIEW", "REJECT"]
+    for row in rows:
+        wanted = {"file", "verdict", "score", "reasons", "release", "latency_ms"}
+        assert wanted <= row.keys()
+        assert row["release"] == f"{LINE}@1"
+
+
+def test_inspect_reports_errors_goes_on_and_exits_1(live: Live, frames: Path) -> None:
+    (frames / "aa.png").write_bytes(b"")
+    result = call("inspect", "--target", live[1].target, frames, "--json")
+    assert result.exit_code == 1
+    rows = objects(result)
+    assert [row.get("verdict") for row in rows] == ["PASS", None, "REVIEW", "REJECT"]
+    assert rows[1] == {
+        "file": str(frames / "aa.png"),
+        "error": "the file has no bytes",
+        "code": "empty",
+        "status": "INVALID_ARGUMENT",
+    }
+    assert "1 of 4 frames" in result.stderr
+
+
+def test_inspect_prints_a_table_for_people(live: Live, frames: Path) -> None:
+    (frames / "z.txt").write_text("no image")
+    lines = call("inspect", "--target", live[1].target, frames).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["verdict", "PASS", "REVIEW", "REJECT", "ERROR"]
+    assert lines[3].endswith("score, spot")
+
+
+def test_inspect_without_a_server_says_how_to_start_one(frames: Path) -> None:
+    result = call("inspect", "--target", "127.0.0.1:1", frames)
+    assert result.exit_code == 1
+    assert "vision-serve run" in result.stderr
+
+
+def test_info_shows_what_runs(live: Live) -> None:
+    (found,) = objects(call("info", "--target", live[1].target, "--json"))
+    assert found["release"] == f"{LINE}@1"
+    assert found["fault"] == ""
+    assert f"release        {LINE}@1" in call("info", "--target", live[1].target).stdout
+
+
+def test_bench_reports_each_number_of_clients(live: Live, frames: Path) -> None:
+    options = ("--seconds", 0.2, "--clients", 1, "--clients", 3)
+    remote = call("bench", "--target", live[1].target, frames, *options, "--json")
+    assert [row["clients"] for row in objects(remote)] == [1, 3]
+    assert all(row["errors"] == 0 for row in objects(remote))
+    release = live[0].watcher.live()
+    assert release is not None
+    local = call("bench", "--bundle", release.bundle.folder, *options)
+    assert local.stdout.count("frames/s") == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--target", "x:1"), ("--target", "x:1", "--bundle", "y")]
+)
+def test_bench_says_what_it_needs(arguments: tuple[str, ...]) -> None:
+    result = call("bench", *arguments)
+    assert result.exit_code == 2
+    assert "--target and files, or --bundle" in result.stderr
+
+
+def test_check_bundle_names_the_engine_that_answers(tmp_path: Path, store: Store) -> None:
+    entry = promote(store)
+    with serving(tmp_path):
+        folder = tmp_path / "cache" / entry.bundle
+    from_folder = call("check-bundle", folder, "--json")
+    assert from_folder.exit_code == 0, from_folder.output
+    (report,) = objects(from_folder)
+    assert (report["bundle"], report["engine"]) == (entry.bundle, "onnxruntime")
+    assert report["golden_frames"] == 3
+    from_store = call("check-bundle", "--store", store.url, "--line", LINE)
+    assert from_store.exit_code == 0, from_store.output
+    assert "every hash is right, 3 golden frames reproduced" in from_store.stdout
+    assert "not: openvino" in from_store.stdout
+    named = call("check-bundle", "--store", store.url, "--line", LINE, "--bundle", entry.bundle)
+    assert named.exit_code == 0
+
+
+def test_check_bundle_refuses_one_changed_byte(tmp_path: Path, store: Store) -> None:
+    entry = promote(store)
+    with serving(tmp_path):
+        folder = tmp_path / "cache" / entry.bundle
+    content = bytearray((folder / "rule.json").read_bytes())
+    content[-2] ^= 1
+    (folder / "rule.json").write_bytes(content)
+    result = call("check-bundle", folder)
+    assert result.exit_code == 1
+    assert "rule.json" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        ((), 2, "--store and --line"),
+        (("/nowhere",), 1, "no bundle"),
+        (("--store", "s3://x", "--line", "a/b"), 2, "store"),
+        (("--store", "/nowhere", "--line", "a/b"), 1, "no live release"),
+        (("--store", "/nowhere", "--line", "a"), 1, "site/line"),
+        (("--store", "/nowhere", "--line", "a/b", "--bundle", "x"), 1, "bundles/x"),
+    ],
+)
+def test_check_bundle_says_what_is_wrong(
+    arguments: tuple[str, ...], status: int, says: str
+) -> None:
+    result = call("check-bundle", *arguments)
+    assert result.exit_code == status
+    assert says in result.stderr
+
+
+def test_run_names_every_wrong_setting() -> None:
+    result = call("run", "--line", "a/b", "--workers", "0")
+    assert result.exit_code == 1
+    assert "store" in result.stderr
+    assert "workers" in result.stderr
+
+
+def test_spool_prints_its_rows(live: Live, frames: Path) -> None:
+    (frames / "broken.png").write_bytes(b"x")
+    call("inspect", "--target", live[1].target, frames)
+    folder = live[0].settings.spool_folder
+    last = live[0].spool.state().next_sequence - 1
+    rows = objects(call("spool", folder, "--first", last - 3, "--json"))
+    assert [row["sequence"] for row in rows] == [last - 3, last - 2, last - 1, last]
+    printed = call("spool", folder, "--first", last - 3).stdout
+    assert "ERROR not_an_image" in printed
+    assert "REJECT" in printed

@@ -1,0 +1,149 @@
+"""`vision-serve run` as a process: what it acknowledged survives its death; SIGTERM drains."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import cast
+
+import grpc
+import pytest
+
+from serve import spool
+from serve.client import Client
+from serve.protocol import inspection_v1_pb2 as pb
+from store.root import Store
+from tests.data.bundle.generate import frame
+from tests.serve.running import Process, promote
+
+FRAMES = [frame(brightness) for brightness in (0.2, 0.5, 0.9)] + [b"no image"]
+
+
+class Load:
+    """Clients that send frames of distinct ids until the server is gone."""
+
+    def __init__(self, address: str, start: int, clients: int = 4) -> None:
+        self.acknowledged: dict[str, int] = {}
+        """Frame id of each answer, with the sequence of its row."""
+        self._threads = [
+            threading.Thread(target=self._send, args=(address, f"{start}-{client}"))
+            for client in range(clients)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def wait(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self, address: str, name: str) -> None:
+        with grpc.insecure_channel(address) as channel:
+            ask = channel.unary_unary(
+                "/inspection.v1.Inspection/Inspect",
+                request_serializer=pb.Frame.SerializeToString,
+                response_deserializer=pb.Answer.FromString,
+            )
+            number = 0
+            while True:
+                number += 1
+                frame_id = f"{name}-{number}"
+                request = pb.Frame(encoded=FRAMES[number % len(FRAMES)], frame_id=frame_id)
+                try:
+                    answer = ask(request, timeout=30)
+                except grpc.RpcError as error:
+                    sequence = sequence_of(error)
+                    if sequence is None:  # the server is gone
+                        return
+                    self.acknowledged[frame_id] = sequence
+                else:
+                    self.acknowledged[frame_id] = answer.decision.sequence
+
+
+def sequence_of(error: grpc.RpcError) -> int | None:
+    """The row that an error names, or None when it does not come from the server."""
+    decision = dict(cast(grpc.Call, error).trailing_metadata() or ()).get("decision-id")
+    return int(str(decision).rpartition("/")[2]) if decision else None
+
+
+def kill_often(folder: Path, kills: int, *options: str) -> None:
+    """Kill a server under load again and again, then look for every answer it gave."""
+    promote(Store(str(folder / "store")))
+    chance = random.Random(kills)
+    acknowledged: dict[str, int] = {}
+    for start in range(kills):
+        process = Process(folder, *options)
+        load = Load(process.address, start)
+        time.sleep(chance.uniform(0.02, 0.4))
+        process.end(signal.SIGKILL)
+        load.wait()
+        acknowledged |= load.acknowledged
+    rows = list(spool.read(folder / "spool"))
+    assert [row["sequence"] for row in rows] == list(range(1, len(rows) + 1))
+    recorded = {row["frame_id"]: row["sequence"] for row in rows}
+    assert len(recorded) == len(rows)
+    assert len(acknowledged) > 10 * kills
+    assert {name: recorded.get(name) for name in acknowledged} == acknowledged
+
+
+@pytest.mark.parametrize("options", [(), ("--strict",)], ids=["default", "strict"])
+def test_no_acknowledged_decision_is_lost_by_kills(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    kill_often(tmp_path, 2, *options)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_no_acknowledged_decision_is_lost_by_200_kills(tmp_path: Path) -> None:
+    kill_often(tmp_path, 200)
+
+
+def test_sigterm_answers_what_is_in_work_and_exits_0(tmp_path: Path, store: Store) -> None:
+    promote(store)
+    process = Process(tmp_path)
+    assert "release turin/press-3@1, engine onnxruntime graph.onnx" in process.ready
+    load = Load(process.address, 0)
+    while len(load.acknowledged) < 50:
+        time.sleep(0.01)
+    assert process.end(signal.SIGTERM) == 0
+    load.wait()
+    recorded = {row["frame_id"]: row["sequence"] for row in spool.read(tmp_path / "spool")}
+    assert recorded.keys() - load.acknowledged.keys() == set()  # recorded, but not answered
+    assert recorded == load.acknowledged
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    messages = [line["message"] for line in lines]
+    assert "draining" in messages  # frames in work may still be logged after it
+    assert messages[-1] == "stopped"
+
+
+def test_server_without_a_release_is_ready_and_says_so(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    assert "has no live release yet" in process.ready
+    with Client(process.address) as client:
+        assert "promote a bundle" in client.info().fault
+    assert process.end(signal.SIGINT) == 0
+
+
+def test_logs_hold_ids_and_nothing_of_the_frame(tmp_path: Path, store: Store) -> None:
+    promote(store)
+    process = Process(tmp_path, "--log-level", "debug")
+    marker = b"PIXELS-OF-A-CUSTOMER"
+    with Client(process.address) as client:
+        raw = pb.RawPixels(data=(marker * 400)[: 48 * 48 * 3], shape=[48, 48, 3], dtype="uint8")
+        for request in (pb.Frame(raw=raw, camera="left"), pb.Frame(encoded=b"BM" + marker)):
+            list(client.stub.InspectStream(iter([request])))
+    process.end(signal.SIGTERM)
+    log = (tmp_path / "log.jsonl").read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
+    decision = next(line for line in lines if line["message"] == "decision")
+    assert (decision["camera"], decision["release"]) == ("left", "turin/press-3@1")
+    assert {"time", "level", "logger", "sequence", "frame_id", "verdict", "score"} <= set(decision)
+    refusal = next(line for line in lines if line["message"] == "frame not judged")
+    assert (refusal["status"], refusal["level"]) == ("INVALID_ARGUMENT", "warning")
+    written = log + "".join(map(str, spool.read(tmp_path / "spool")))
+    assert "PIXELS" not in written
+    assert marker.hex() not in written

@@ -1,0 +1,141 @@
+"""What becomes of errors that no client can cause: the engine is the fake, all else is real."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspection.inspector import Inspector
+from inspection.outputs import Outputs
+from serve import spool
+from serve.client import Client
+from serve.frame import IncomingFrame
+from serve.handler import Decision, Failure, Handler
+from serve.release import LiveRelease
+from serve.rows import Identity
+from serve.server import Server
+from serve.spool import Spool
+from store.errors import Unavailable
+from tests.data.bundle.generate import frame
+
+IDENTITY = Identity("turin/press-3", "host", "boot")
+FRAME = IncomingFrame(frame(0.9), "f-1", camera="left")
+
+
+class BrokenEngine:
+    """Hardware that fails in a given way, or waits to be let go."""
+
+    name = "onnxruntime"
+    graph = "graph.onnx"
+    build = "broken"
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.running = threading.Semaphore(0)
+        self.let_go = threading.Event()
+
+    def run(self, pixels: NDArray[np.uint8]) -> Outputs:
+        if self.error:
+            raise self.error
+        self.running.release()
+        self.let_go.wait(timeout=30)
+        return Outputs(
+            np.full(1, np.nan, np.float32),
+            np.full((1, 2), np.nan, np.float32),
+            np.zeros((1, 4), np.float32),
+            np.zeros((1, 4, 4), np.float32),
+        )
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Iterator[Spool]:
+    opened = Spool(tmp_path / "rows")
+    yield opened
+    opened.close()
+
+
+def release_with(live: tuple[Server, Client], engine: BrokenEngine) -> LiveRelease:
+    release = live[0].watcher.live()
+    assert release is not None
+    bundle = release.bundle
+    return replace(release, inspector=Inspector(bundle.contract, bundle.rule, engine))
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(RuntimeError("secret"), "INTERNAL"), (Unavailable("secret"), "UNAVAILABLE")],
+)
+def test_failing_engine_gives_an_id_and_the_log_the_rest(
+    live: tuple[Server, Client],
+    rows: Spool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    status: str,
+) -> None:
+    release = release_with(live, BrokenEngine(error))
+    handler = Handler(IDENTITY, lambda: release, rows, workers=1)
+    for _ in range(3):  # the worker is free again each time
+        outcome = handler.answer(FRAME)
+    assert isinstance(outcome, Failure)
+    assert handler.is_idle
+    assert outcome.problem.status.name == status
+    assert "secret" not in outcome.problem.message
+    (record,) = [r for r in caplog.records if outcome.problem.error_id in str(r.__dict__)]
+    assert record.levelno == logging.ERROR
+    assert "secret" in str(record.__dict__["detail"])
+    *_, row = spool.read(tmp_path / "rows")
+    assert (row["error_id"], row["status"]) == (outcome.problem.error_id, status)
+    assert row["release"] == release.name
+    assert "secret" not in str(row)
+
+
+def test_outputs_that_are_no_numbers_are_reviewed_and_recorded(
+    live: tuple[Server, Client], rows: Spool, tmp_path: Path
+) -> None:
+    engine = BrokenEngine()
+    engine.let_go.set()
+    release = release_with(live, engine)
+    outcome = Handler(IDENTITY, lambda: release, rows, workers=1).answer(FRAME)
+    assert isinstance(outcome, Decision)
+    (row,) = spool.read(tmp_path / "rows")
+    assert row["verdict"] == "REVIEW"
+
+
+def test_no_more_frames_are_worked_on_than_there_are_workers(
+    live: tuple[Server, Client], rows: Spool
+) -> None:
+    engine = BrokenEngine()
+    release = release_with(live, engine)
+    handler = Handler(IDENTITY, lambda: release, rows, workers=2)
+    threads = [threading.Thread(target=handler.answer, args=(FRAME,)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    assert engine.running.acquire(timeout=20)
+    assert engine.running.acquire(timeout=20)
+    assert not engine.running.acquire(timeout=0.1)
+    assert not handler.is_idle
+    engine.let_go.set()
+    for thread in threads:
+        thread.join()
+    assert handler.is_idle
+    assert rows.state().next_sequence == 6
+
+
+def test_frame_is_not_judged_when_nothing_can_be_recorded(
+    live: tuple[Server, Client], tmp_path: Path
+) -> None:
+    closed = Spool(tmp_path / "closed")
+    closed.close()
+    handler = Handler(IDENTITY, live[0].watcher.live, closed, workers=1)
+    outcome = handler.answer(FRAME)
+    assert isinstance(outcome, Failure)
+    assert (outcome.sequence, outcome.problem.code) == (0, "unavailable")
+    assert list(spool.read(tmp_path / "closed")) == []

@@ -1,0 +1,244 @@
+"""The spool: what was acknowledged is there, once, whatever happens to the process or the file."""
+
+from __future__ import annotations
+
+import os
+import resource
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serve.segment import MAX_PAYLOAD_BYTES, records, segments
+from serve.spool import Spool, SpoolLimits, read
+from store.errors import Conflict, Unavailable
+
+Rows = list[dict[str, object]]
+
+_SMALL = SpoolLimits(segment_bytes=200, commit_s=0.001)
+_ROWS = st.lists(
+    st.dictionaries(
+        st.sampled_from("abc"),
+        st.one_of(st.text(max_size=20), st.floats(allow_nan=False, allow_infinity=False)),
+    ),
+    max_size=20,
+)
+
+
+@contextmanager
+def opened(folder: Path, limits: SpoolLimits | None = None) -> Iterator[Spool]:
+    spool = Spool(folder, limits)
+    try:
+        yield spool
+    finally:
+        spool.close()
+
+
+def plain(folder: Path) -> Rows:
+    return [{k: v for k, v in row.items() if k != "sequence"} for row in read(folder)]
+
+
+@given(rows=_ROWS)
+@settings(max_examples=30, deadline=None)
+def test_rows_come_back_in_order_and_numbered(rows: Rows) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with opened(folder, _SMALL) as spool:
+            assert [spool.append(row) for row in rows] == list(range(1, len(rows) + 1))
+        assert plain(folder) == rows
+        assert [row["sequence"] for row in read(folder)] == list(range(1, len(rows) + 1))
+
+
+@given(data=st.data(), count=st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
+def test_torn_tail_loses_only_what_is_torn_and_numbering_goes_on(
+    data: st.DataObject, count: int
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with opened(folder) as spool:
+            ends = []
+            for number in range(count):
+                spool.append({"n": number})
+                ends.append(segments(folder)[0].stat().st_size)
+        cut = data.draw(st.integers(0, ends[-1]), label="bytes that reached the disk")
+        os.truncate(segments(folder)[0], cut)
+        whole = sum(end <= cut for end in ends)
+        with opened(folder) as spool:
+            assert spool.append({"n": "next"}) == whole + 1
+        assert plain(folder) == [{"n": n} for n in range(whole)] + [{"n": "next"}]
+
+
+@given(position=st.integers(0, 10_000), value=st.integers(1, 255))
+@settings(max_examples=60, deadline=None)
+def test_changed_byte_never_gives_a_wrong_row(position: int, value: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with opened(folder) as spool:
+            for number in range(5):
+                spool.append({"n": number})
+        path = segments(folder)[0]
+        content = bytearray(path.read_bytes())
+        content[position % len(content)] ^= value
+        path.write_bytes(content)
+        found = plain(folder)
+        assert found == [{"n": number} for number in range(len(found))]
+        assert len(found) < 5
+
+
+def test_zeros_after_a_power_cut_are_torn(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        spool.append({"n": 1})
+    with open(segments(tmp_path)[0], "ab") as stream:
+        stream.write(bytes(4096))
+    with opened(tmp_path) as spool:
+        assert spool.append({"n": 2}) == 2
+    assert plain(tmp_path) == [{"n": 1}, {"n": 2}]
+
+
+def test_many_threads_get_numbers_without_a_gap(tmp_path: Path) -> None:
+    numbers: list[int] = []
+    with opened(tmp_path, SpoolLimits(segment_bytes=2000)) as spool:
+
+        def write(thread: int) -> None:
+            for index in range(100):
+                numbers.append(spool.append({"thread": thread, "index": index}))
+
+        threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(numbers) == list(range(1, 801))
+    assert {(r["thread"], r["index"]) for r in read(tmp_path)} == {
+        (t, i) for t in range(8) for i in range(100)
+    }
+
+
+def test_numbering_goes_on_over_many_starts(tmp_path: Path) -> None:
+    for start in range(5):
+        with opened(tmp_path) as spool:
+            assert spool.append({"start": start}) == start + 1
+    with opened(tmp_path):
+        pass  # a start without a row leaves nothing behind
+    assert [row["start"] for row in read(tmp_path)] == list(range(5))
+    assert [row["start"] for row in read(tmp_path, first=4)] == [3, 4]
+
+
+def test_strict_returns_when_the_row_is_synced(tmp_path: Path) -> None:
+    with opened(tmp_path, SpoolLimits(strict=True)) as spool:
+        for _ in range(5):
+            sequence = spool.append({})
+            assert spool.state().synced_sequence > sequence
+
+
+def test_rows_are_synced_soon_and_at_the_latest_when_closed(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        spool.append({})
+        while spool.state().synced_sequence < 2:
+            time.sleep(0.001)
+        spool.append({})
+    assert spool.state().synced_sequence == 3
+    with pytest.raises(Unavailable, match="stopping"):
+        spool.append({})
+
+
+def test_oldest_rows_go_when_the_limit_is_reached(tmp_path: Path) -> None:
+    limits = SpoolLimits(segment_bytes=500, max_bytes=2000, commit_s=0.0005)
+    with opened(tmp_path, limits) as spool:
+        for number in range(300):
+            spool.append({"n": number})
+            while spool.state().bytes > 3000:
+                time.sleep(0.001)
+    state, found = spool.state(), plain(tmp_path)
+    assert state.bytes <= 2000
+    assert state.bytes == sum(path.stat().st_size for path in segments(tmp_path))
+    assert found == [{"n": number} for number in range(state.dropped, 300)]
+    assert 0 < state.dropped < 300
+
+
+def test_full_disk_refuses_rows_and_keeps_the_spool_whole(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept: list[int] = []
+    with opened(tmp_path) as spool:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        try:
+            with pytest.raises(Unavailable, match="make room"):
+                kept.extend(spool.append({"n": 1}) for _ in range(1000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert spool.append({"n": 1}) == len(kept) + 1
+    assert plain(tmp_path) == [{"n": 1}] * (len(kept) + 1)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_failed_sync_stops_the_spool(tmp_path: Path, strict: bool) -> None:
+    spool = Spool(tmp_path, SpoolLimits(strict=strict))
+    spool.append({"n": 1})
+    while spool.state().synced_sequence < 2:
+        time.sleep(0.001)
+    reading, writing = os.pipe()  # takes what is written, but cannot be synced
+    os.dup2(writing, _descriptor(segments(tmp_path)[0]))
+    with pytest.raises(Unavailable, match="restart"):
+        _append_until_refused(spool)
+    assert spool.state().fault
+    spool.close()
+    os.close(reading)
+    os.close(writing)
+    assert plain(tmp_path) == [{"n": 1}]
+
+
+def _append_until_refused(spool: Spool) -> None:
+    for _ in range(1000):
+        spool.append({"n": 2})
+        time.sleep(0.001)
+
+
+def _descriptor(path: Path) -> int:
+    """The number under which this process has a file open."""
+    return next(
+        int(name)
+        for name in os.listdir("/proc/self/fd")
+        if os.path.realpath(f"/proc/self/fd/{name}") == str(path.resolve())
+    )
+
+
+def test_folder_belongs_to_one_process(tmp_path: Path) -> None:
+    with opened(tmp_path), pytest.raises(Conflict, match="folder of its own"):
+        Spool(tmp_path)
+    with opened(tmp_path) as spool:
+        assert spool.append({}) == 1
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="writable folder"):
+        Spool(tmp_path / "file")
+
+
+def test_rows_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        with pytest.raises(ValueError, match="at most"):
+            spool.append({"n": "x" * MAX_PAYLOAD_BYTES})
+        with pytest.raises(ValueError, match="JSON"):
+            spool.append({"n": float("nan")})
+        assert spool.append({}) == 1
+
+
+def test_reader_sees_rows_while_they_are_written(tmp_path: Path) -> None:
+    with opened(tmp_path, _SMALL) as spool:
+        for number in range(1, 20):
+            spool.append({"n": number})
+            assert len(plain(tmp_path)) == number
+
+
+def test_absurd_length_is_torn_without_reading_it(tmp_path: Path) -> None:
+    path = tmp_path / "0000000000000001.spool"
+    path.write_bytes(b"\xff" * 64)
+    assert list(records(path)) == []

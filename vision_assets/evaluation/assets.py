@@ -1,0 +1,77 @@
+"""The asset `evaluation`: how good a model is on frames it has never seen."""
+
+import dagster as dg
+
+from inspection.evidence import Gate
+from resources.store import StoreResource
+from store import artifacts, tables
+from store.errors import NotFound
+from store.keys import LineKey
+from vision_assets import config
+from vision_assets.evaluation import evaluate as steps
+from vision_assets.evaluation.certificate import against_limits
+from vision_assets.partitions import lines
+from vision_assets.reporting import logged, picture, table
+
+
+@dg.asset(
+    deps=["model"],
+    partitions_def=lines,
+    group_name="evaluation",
+    kinds={"scikitlearn"},
+    owners=["team:quality"],
+    code_version="1",
+    pool="training",
+    check_specs=[dg.AssetCheckSpec("within_limits", asset="evaluation", blocking=True)],
+)
+def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
+    """Predictions on the roles `calibrate` and `test`, the decision rule, every figure, pictures.
+
+    Thresholds come from `calibrate` alone; rates are of parts of `test`, with exact intervals.
+    """
+    line, opened = LineKey.parse(context.partition_key), store.open()
+    model = artifacts.current(opened, line, "models")
+    if model is None:
+        raise NotFound(f"line {line} has no model: materialise `model` first")
+    out = steps.evaluate(opened, line, model.name, logged(context.log))
+    artifacts.make_current(opened, line, out.kind, out.name)
+    settings = config.load(opened, line)
+    figures = steps.read(opened, line, out.name)
+    shown = {
+        "AUROC": figures.auroc,
+        "average precision": figures.average_precision,
+        "escapes": figures.escapes,
+        "overkill": figures.overkill,
+        "review": figures.review,
+        "escapes, band closed": figures.band_closed.escapes,
+        "overkill, band closed": figures.band_closed.overkill,
+    }
+    pictures = {
+        name.removesuffix(".png"): dg.MetadataValue.md(picture(tables.read_verified(opened, file)))
+        for name, file in out.files.items()
+        if name.endswith(".png") and (settings.pictures_in_ui or not name.startswith("worst"))
+    }
+    gates = against_limits(figures, settings.limits)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(out.name),
+        metadata={
+            "name": out.name,
+            "model": model.name,
+            "figures": dg.MetadataValue.md(table(shown)),
+            "auroc": figures.auroc.value if figures.auroc else 0.0,
+            "escape_rate": figures.escapes.rate or 0.0,
+            "overkill_rate": figures.overkill.rate or 0.0,
+            "warnings": "\n".join(figures.warnings) or "none",
+            **pictures,
+        },
+        check_results=[_check(gates)],
+    )
+
+
+def _check(gates: list[Gate]) -> dg.AssetCheckResult:
+    failed = [f"{gate.name}: {gate.message}" for gate in gates if not gate.passed]
+    return dg.AssetCheckResult(
+        check_name="within_limits",
+        passed=not failed,
+        description="\n".join(failed) or "every rate keeps the line's limit",
+    )

@@ -1,0 +1,61 @@
+"""The asset `frames`: a batch in verified shards."""
+
+import dagster as dg
+
+from resources.store import StoreResource
+from store.keys import BatchKey
+from vision_assets import config
+from vision_assets.ingest.ingest import ingest_batch
+from vision_assets.partitions import batches
+from vision_assets.reporting import logged
+
+
+@dg.asset(
+    partitions_def=batches,
+    group_name="ingest",
+    kinds={"parquet"},
+    owners=["team:quality"],
+    code_version="1",
+    check_specs=[
+        dg.AssetCheckSpec("few_broken_files", asset="frames", blocking=True),
+        dg.AssetCheckSpec("metadata_matches", asset="frames"),
+    ],
+)
+def frames(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
+    """Frames of a batch: verified by decoding, measured, packed with their original bytes.
+
+    Broken files are in the batch's quarantine table with their reasons, never lost.
+    """
+    key = BatchKey.parse(context.partition_key)
+    opened = store.open()
+    settings = config.load(opened, key.line_key)
+    report = ingest_batch(opened, key, settings, logged(context.log))
+    most = settings.ingest.max_broken_share
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(report.hash),
+        metadata={
+            "dagster/row_count": report.frames,
+            "added": report.added,
+            "quarantined": report.quarantined,
+            "size_mb": round(report.bytes / 1e6, 1),
+            "changed": report.changed,
+            "manifest": report.number,
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="few_broken_files",
+                passed=report.broken_share <= most,
+                description=(
+                    f"{report.broken_share:.1%} of the files are broken, {most:.1%} are allowed. "
+                    f"`vision-assets quarantine {key}` lists them with their reasons; deliver them "
+                    "again, or raise `ingest: {max_broken_share: …}` in the line's settings."
+                ),
+            ),
+            dg.AssetCheckResult(
+                check_name="metadata_matches",
+                passed=not report.metadata_faults,
+                severity=dg.AssetCheckSeverity.WARN,
+                description="\n".join(report.metadata_faults[:20]) or "every row fits its frame",
+            ),
+        ],
+    )

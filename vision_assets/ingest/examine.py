@@ -1,0 +1,136 @@
+"""One look at each delivered file: bytes, hash, decoding and statistics, on all cores.
+
+Threads are enough: reading, hashing and decoding all run without the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Container, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inspection.decode import Header, decode, read_header
+from inspection.statistics import statistics
+from store.errors import Conflict, Unavailable, UnreadableFrame
+from vision_assets.config import IngestSettings
+
+# Larger than an uncompressed frame of `max_pixels` with four channels can be.
+_BYTES_PER_PIXEL, _SPARE_BYTES = 4, 2**20
+# Files that a thread takes at once, which spares most of the hand-overs, and how many such groups
+# are in flight per core, so that no core waits for the thread that packs.
+_GROUP, _WINDOW = 4, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What one look at a file gave.
+
+    Attributes:
+        file: Path below ``frames/``.
+        content_hash: SHA-256 of the bytes; None when they were not read.
+        data: The bytes of a sound frame; empty otherwise.
+        header: Of a sound frame, else None.
+        statistics: Tier-1 statistics of a sound frame.
+        fault: Why it is not a frame, or None.
+        is_known: Same path and bytes as a frame ingested before; not decoded again.
+    """
+
+    file: str
+    content_hash: str | None = None
+    data: bytes = b""
+    header: Header | None = None
+    statistics: dict[str, float] = field(default_factory=dict)
+    fault: UnreadableFrame | None = None
+    is_known: bool = False
+
+
+def examine_all(
+    folder: Path,
+    files: Sequence[tuple[str, int]],
+    settings: IngestSettings,
+    known: Container[tuple[str, str]],
+) -> Iterator[Examined]:
+    """Every file of `folder`, in the order of `files`, a bounded number of them at a time.
+
+    Args:
+        folder: The delivered ``frames/``.
+        files: Paths below it, with sizes in bytes.
+        settings: What is accepted.
+        known: (path, content hash) of frames that need no decoding.
+
+    Raises:
+        Conflict: when a file has changed or gone since it was listed.
+        Unavailable: when the system refuses to read one.
+    """
+    cores = len(os.sched_getaffinity(0))
+    waiting: deque[Future[list[Examined]]] = deque()
+
+    def examine_group(first: int) -> list[Examined]:
+        group = files[first : first + _GROUP]
+        return [examine(folder, file, size, settings, known) for file, size in group]
+
+    with ThreadPoolExecutor(cores, "examine") as pool:
+        try:
+            for first in range(0, len(files), _GROUP):
+                waiting.append(pool.submit(examine_group, first))
+                if len(waiting) > _WINDOW * cores:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def examine(
+    folder: Path, file: str, size: int, settings: IngestSettings, known: Container[tuple[str, str]]
+) -> Examined:
+    """One file of `size` bytes below `folder`; what is wrong with it is in the result.
+
+    Raises:
+        Conflict, Unavailable: as `examine_all`.
+    """
+    most = _BYTES_PER_PIXEL * settings.max_pixels + _SPARE_BYTES
+    try:
+        if size > most:
+            raise UnreadableFrame("too_large", f"{size} bytes; at most {most} are read")
+        data = _read(os.path.join(folder, file), size)
+    except UnreadableFrame as fault:
+        return Examined(file, fault=fault)
+    content_hash = hashlib.sha256(data).hexdigest()
+    if (file, content_hash) in known:
+        return Examined(file, content_hash, is_known=True)
+    try:
+        header = read_header(data, max_pixels=settings.max_pixels, min_side_px=settings.min_side_px)
+        pixels = decode(data, header, channels=settings.channels)
+    except UnreadableFrame as fault:
+        return Examined(file, content_hash, fault=fault)
+    return Examined(file, content_hash, data, header, statistics(pixels))
+
+
+def _read(path: str, size: int) -> bytes:
+    """The bytes of a plain file; links are not followed, pipes give nothing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if os.path.islink(path):
+            raise UnreadableFrame("link", "links are not followed; deliver the file") from error
+        raise _unreadable(path, error) from error
+    try:
+        data = os.read(descriptor, size + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    finally:
+        os.close(descriptor)
+    if len(data) != size:
+        raise Conflict(f"{path} changed while it was ingested; run ingest again")
+    return data
+
+
+def _unreadable(path: str, error: OSError) -> Conflict | Unavailable:
+    if isinstance(error, FileNotFoundError):
+        return Conflict(f"{path} has gone while it was ingested; run ingest again")
+    return Unavailable(f"{path}: {error.strerror}; make it readable and run ingest again")

@@ -1,0 +1,93 @@
+"""What a trained model leaves behind: weights, contract, history, pictures."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+
+from inspection.contract import Contract
+from inspection.statistics import STATS_VERSION
+from store import artifacts
+from store.artifacts import Artifact
+from store.errors import InvalidInput
+from store.hashing import canonical_json
+from store.keys import LineKey
+from store.root import Store
+from vision_assets.learning.registry import task
+from vision_assets.learning.trained import CONTRACT, WEIGHTS, pack
+from vision_assets.training.device import device_name, trainer_options
+from vision_assets.training.feed import Feed
+from vision_assets.training.module import LearningModule
+from vision_assets.training.pictures import curves, sheet
+from vision_assets.training.request import KIND, Request
+
+
+def publish(
+    store: Store, line: LineKey, request: Request, module: LearningModule, feed: Feed
+) -> Artifact:
+    """Write the files of a finished training and, last, its manifest.
+
+    Raises:
+        InvalidInput: when training diverged: no epoch had a finite loss.
+    """
+    if not module.best:
+        raise InvalidInput("training diverged in its first epoch: lower `training.learning_rate`")
+    module.network.cpu().load_state_dict(module.best)
+    summary = _summary(request, module, feed)
+    history = {**summary, "inputs": request.inputs, "rows": module.rows}
+    contents = {
+        WEIGHTS: pack(module.best, module.network.backbone.spec),
+        CONTRACT: canonical_json(contract(request, module, feed).model_dump(mode="json")),
+        "history.json": json.dumps(history, indent=1).encode(),
+        "curves.png": curves(module.rows, module.kept_epoch),
+        "augmented.png": sheet(feed.samples, feed.train),
+    }
+    files = {
+        name: artifacts.write_file(store, line, KIND, request.name, name, data)
+        for name, data in contents.items()
+    }
+    model = Artifact(KIND, request.name, request.inputs, files, summary)
+    return artifacts.publish(store, line, model)
+
+
+@torch.inference_mode()
+def contract(request: Request, module: LearningModule, feed: Feed) -> Contract:
+    """The contract of the network: its sizes are read off its answer to a blank frame."""
+    spec = feed.spec
+    graph = task(request.settings.task).graph(module.network).eval()
+    blank = torch.zeros(1, spec.height, spec.width, spec.channels, dtype=torch.uint8)
+    _, _, embedding, heat = graph(blank)
+    return Contract(
+        task=request.settings.task,
+        classes=feed.classes,
+        input=spec,
+        embedding_size=embedding.shape[1],
+        map_height=heat.shape[1],
+        map_width=heat.shape[2],
+        stats_version=STATS_VERSION,
+    )
+
+
+def _summary(request: Request, module: LearningModule, feed: Feed) -> dict[str, Any]:
+    """Figures for people."""
+    spec = module.network.backbone.spec
+    kept = module.rows[module.kept_epoch - 1]
+    return {
+        "epochs": len(module.rows),
+        "kept_epoch": module.kept_epoch,
+        "tune_loss": kept["tune_loss"],
+        "tune_auroc": kept.get("tune_auroc"),
+        "train_frames": len(feed.train),
+        "tune_frames": len(feed.tune),
+        "samples_per_epoch": feed.length,
+        "parameters": sum(value.numel() for value in module.network.parameters()),
+        "backbone": spec.config["model_type"],
+        "pretrained": spec.is_pretrained,
+        "device": device_name(),
+        "precision": trainer_options()["precision"],
+        "threads": request.threads,
+        "torch": torch.__version__,
+        "warnings": list(request.warnings),
+    }
