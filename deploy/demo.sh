@@ -11,7 +11,7 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 say "1/4  Rendering three shifts of parts on line $line"
 for shift in 1 2 3; do
     [ -e "$VISION_STORE/landing/$line/shift-$shift/_COMPLETE" ] ||
-        vision-assets simulate --line $line --batch shift-$shift --frames 300 --seed $shift
+        vision-assets simulate --line $line --batch shift-$shift --frames 300 --defect-rate 0.3 --seed $shift
 done
 
 say "2/4  Ingest, labels, snapshot, model, evaluation, bundle, release (Dagster; minutes the first time)"

@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent / "reference"
 
 def pages() -> dict[str, str]:
     """Every generated page by file name."""
-    from serve.cli import cli as serve_cli
+    from serve.cli import main as serve_cli
     from serve.settings import Settings
     from vision_assets.cli import cli
     from vision_assets.config import LineConfig
@@ -47,11 +47,18 @@ def _rows(model: type[BaseModel], prefix: str) -> list[str]:
         if isinstance(default, BaseModel):
             found += _rows(type(default), f"{prefix}{name}.")
             continue
-        bounds = ", ".join(str(bound) for bound in field.metadata if "(" in str(bound))
+        bounds = ", ".join(filter(None, map(_bound, field.metadata)))
         shown = "required" if field.is_required() else f"`{default!r}`"
-        meaning = " ".join(part for part in (field.description or "", f"({bounds})" * bool(bounds)))
+        meaning = "; ".join(filter(None, (field.description, bounds)))
         found.append(f"| `{prefix}{name}` | {shown} | {meaning.replace('|', '/')} |")
     return found
+
+
+def _bound(bound: object) -> str:
+    """One bound of a field in words; empty for other metadata."""
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "a multiple of"}
+    known = [(sign, getattr(bound, name, None)) for name, sign in signs.items()]
+    return " ".join(f"{sign} {value}" for sign, value in known if value is not None)
 
 
 def _commands(groups: dict[str, click.Group]) -> str:

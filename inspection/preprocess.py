@@ -40,15 +40,17 @@ def prepare(data: bytes, spec: InputSpec) -> Prepared:
     Raises:
         UnreadableFrame: when the bytes are not a frame that `spec` accepts.
     """
-    header = read_header(data, max_pixels=spec.max_pixels)
-    frame = decode(
-        data,
-        header,
-        channels=spec.channels,
-        max_pixels=spec.max_pixels,
-        reduced=spec.reduced_decode,
-    )
+    frame = _decoded(data, spec)
     return Prepared(fit(frame, spec, reduced=spec.reduced_decode), statistics(frame))
+
+
+def prepare_unmeasured(data: bytes, spec: InputSpec) -> NDArray[np.uint8]:
+    """The pixels that `prepare` gives, without the statistics, for which training has no use.
+
+    Raises:
+        UnreadableFrame: when the bytes are not a frame that `spec` accepts.
+    """
+    return fit(_decoded(data, spec), spec, reduced=spec.reduced_decode)
 
 
 def prepare_pixels(frame: NDArray[np.uint8], spec: InputSpec) -> Prepared:
@@ -59,6 +61,17 @@ def prepare_pixels(frame: NDArray[np.uint8], spec: InputSpec) -> Prepared:
     """
     _check_raw(frame, spec)
     return Prepared(fit(frame, spec), statistics(frame))
+
+
+def _decoded(data: bytes, spec: InputSpec) -> NDArray[np.uint8]:
+    header = read_header(data, max_pixels=spec.max_pixels)
+    return decode(
+        data,
+        header,
+        channels=spec.channels,
+        max_pixels=spec.max_pixels,
+        reduced=spec.reduced_decode,
+    )
 
 
 def fit(frame: NDArray[np.uint8], spec: InputSpec, reduced: int = 1) -> NDArray[np.uint8]:

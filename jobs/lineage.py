@@ -157,7 +157,7 @@ def _line_and_release(launch: _Launcher, line: LineKey, release: Release) -> Non
         is_good = launch("line", str(line), only=["bundle"])
     if is_good and (release.promote or release.force):
         config = {"who": release.who, "why": release.force, "force": bool(release.force)}
-        launch("release", str(line), config={"ops": {"release": {"config": config}}})
+        launch("deploy", str(line), config={"ops": {"release": {"config": config}}})
 
 
 def _stopped_by_a_check(result: LineResult) -> bool:

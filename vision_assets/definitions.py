@@ -5,8 +5,8 @@ from __future__ import annotations
 import dagster as dg
 
 from jobs.batch import batch_job
+from jobs.deploy import deploy_job
 from jobs.line import line_job
-from jobs.release import release_job
 from resources.store import StoreResource
 from sensors.landing import landing_sensor
 from vision_assets.dataset.assets import snapshot
@@ -19,7 +19,7 @@ from vision_assets.training.assets import model
 
 defs = dg.Definitions(
     assets=[frames, labels, snapshot, model, evaluation, bundle, release],
-    jobs=[batch_job, line_job, release_job],
+    jobs=[batch_job, line_job, deploy_job],
     sensors=[landing_sensor],
     resources={"store": StoreResource(url="")},
     executor=dg.in_process_executor,

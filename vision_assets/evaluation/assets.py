@@ -8,8 +8,6 @@ from store import artifacts, tables
 from store.errors import NotFound
 from store.keys import LineKey
 from vision_assets import config
-from vision_assets.evaluation import evaluate as steps
-from vision_assets.evaluation.certificate import against_limits
 from vision_assets.partitions import lines
 from vision_assets.reporting import logged, picture, table
 
@@ -29,6 +27,10 @@ def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Ma
 
     Thresholds come from `calibrate` alone; rates are of parts of `test`, with exact intervals.
     """
+    # scipy, scikit-learn and matplotlib would take seconds off every load of the definitions.
+    from vision_assets.evaluation import evaluate as steps
+    from vision_assets.evaluation.certificate import against_limits
+
     line, opened = LineKey.parse(context.partition_key), store.open()
     model = artifacts.current(opened, line, "models")
     if model is None:

@@ -8,7 +8,6 @@ from store import artifacts, tables
 from store.errors import NotFound
 from store.keys import LineKey
 from vision_assets.deployment.promote import gates_of
-from vision_assets.export.export import export
 from vision_assets.partitions import lines
 from vision_assets.reporting import logged, table
 
@@ -29,6 +28,8 @@ def bundle(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materi
     Graphs in float and INT8, contract, rule; attached are golden frames, the parity of every engine
     with torch, gates and the model card.
     """
+    from vision_assets.export.export import export  # loads scipy and scikit-learn
+
     line, opened = LineKey.parse(context.partition_key), store.open()
     evaluation = artifacts.current(opened, line, "evaluations")
     if evaluation is None:

@@ -100,13 +100,13 @@ def open_feed(store: Store, line: LineKey, request: Request, progress: Progress)
                 f"snapshot {request.snapshot} has no frame of role {role}: deliver more labelled "
                 "frames or change `split`"
             )
-        masks = _masks(store, line, request.snapshot, chosen, spec, progress)
+        masks = packed_masks(store, line, request.snapshot, chosen, spec, progress)
         sources.append(FrameSource(store, chosen, masks, spec))
     train, tune = sources
     return Feed(train, tune, request.settings, request.threads)
 
 
-def _masks(
+def packed_masks(
     store: Store,
     line: LineKey,
     name: str,

@@ -9,6 +9,7 @@ another defect's place, where the surface around it looks most like its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ _MARGIN_PX = 6
 _PLACES_TRIED = 8
 _JITTER = 0.04
 _MOST_CUTTINGS = 5000
+_PIECES_KEPT = 256
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Paster:
 
     def __init__(self, source: FrameSource) -> None:
         """Find every outlined defect that covers at most a twelfth of its frame."""
-        self._source = source
+        # A frame may have to be decoded for every cut.
+        self._cut = lru_cache(_PIECES_KEPT)(partial(cut, source))
         self.cuttings: list[Cutting] = []
         for position in range(len(source)):
             mask = source.mask(position) if source.has_outline(position) else None
@@ -72,7 +75,7 @@ class Paster:
     ) -> tuple[Pixels, Pixels, int]:
         """A copy of a frame and its mask with the defect of another frame, and its class number."""
         cutting = self.cuttings[int(random.integers(len(self.cuttings)))]
-        piece = cut(self._source, cutting)
+        piece = self._cut(cutting)
         size = mask.shape
         if random.random() < 0.5:
             place = _corner(_centre_of(cutting) + _jitter(size, random), piece.outline.shape, size)

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from inspection.contract import InputSpec
-from inspection.preprocess import fit, prepare
+from inspection.preprocess import fit, prepare_unmeasured
 from store.root import Store
 
 Pixels = NDArray[np.uint8]
@@ -89,7 +89,7 @@ class FrameSource:
 
     def _decode(self, position: int) -> Pixels:
         shard, offset, length = self._places[position]
-        return prepare(self._store.read_range(shard, offset, length), self.spec).pixels
+        return prepare_unmeasured(self._store.read_range(shard, offset, length), self.spec)
 
 
 def pack_mask(mask: Pixels, spec: InputSpec) -> bytes | None:
