@@ -20,7 +20,7 @@ mkdir -p "$work"
 python benchmarks/magnetic_tile_table.py "$data" "$work/table/tiles.csv"
 vision-assets import "$work/table/tiles.csv" --layout csv --line $line
 cat >"$work/line.yaml" <<YAML
-training: {backbone: $weights, height_px: 320, width_px: 320, flips: true}
+training: {backbone: $weights, height_px: 320, width_px: 320, epochs: 16, patience: 16, flips: true}
 costs: {escape: 10, overkill: 1, review: 0.3}
 limits: {max_escape_rate: 0.5, max_overkill_rate: 0.5, max_review_share: 0.1, max_latency_ms: 500}
 YAML

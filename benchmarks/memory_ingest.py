@@ -1,6 +1,6 @@
 """Peak memory of ingest at 1,000 and at 20,000 frames: it must stay flat.
 
-    python benchmarks/memory_ingest.py [--frames 1000 20000] [--json FILE]
+    python -m benchmarks.memory_ingest [--frames 1000 20000] [--json FILE]
 
 Each size is ingested in a process of its own, whose peak resident set the kernel reports.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from vision_assets.config import LineConfig
 from vision_assets.ingest.ingest import ingest_batch
 
 GOAL_MB = 1500.0
-GOAL_GROWTH = 1.25
+GOAL_GROWTH_MB = 100.0
 KEY = BatchKey("bench", "line", "batch")
 
 
@@ -36,9 +35,14 @@ def peak_mb(folder: Path, frames: int) -> float:
 
 
 def ingest_here(store: str) -> None:
-    """Ingest in this process and print its peak."""
+    """Ingest in this process and print its peak.
+
+    `ru_maxrss` would count what the parent held when it started this process.
+    """
     ingest_batch(Store(store), KEY, LineConfig())
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+    status = Path("/proc/self/status").read_text().splitlines()
+    (peak,) = (line.split()[1] for line in status if line.startswith("VmHWM:"))
+    print(int(peak) * 1024 / 1e6)
 
 
 def main() -> int:
@@ -53,14 +57,16 @@ def main() -> int:
         return 0
     small, large = (peak_mb(arguments.folder, frames) for frames in arguments.frames)
     names = [f"ingest, peak memory at {frames} frames" for frames in arguments.frames]
-    growth = large / small
+    growth = large - small
     rows = [
         row(names[0], small, "MB", GOAL_MB, small <= GOAL_MB),
         row(names[1], large, "MB", GOAL_MB, large <= GOAL_MB),
-        row("ingest, growth of peak memory", growth, "", GOAL_GROWTH, growth <= GOAL_GROWTH),
+        row(
+            "ingest, growth of peak memory", growth, "MB", GOAL_GROWTH_MB, growth <= GOAL_GROWTH_MB
+        ),
     ]
     for figure in rows:
-        print(f"{figure['figure']:45} {figure['value']:>10} {figure['unit']} (at most {figure['goal']})")
+        print(f"{figure['figure']:45} {figure['value']:>10} MB (at most {figure['goal']})")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
     return 0 if all(figure["ok"] for figure in rows) else 1

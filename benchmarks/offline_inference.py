@@ -3,8 +3,10 @@
 The peer is the runtime alone on pixel batches that lie ready, in the best of its configurations
 (one session with all threads or a session per core, several batch sizes), found first. Then peer
 and ours run in turn, so that other load on the machine meets both alike; a ratio is the median over
-rounds. Without a GPU, decoding and the engine share the cores, so that files cannot be faster than
-decoding and then inferring; with one, the lesser of the two is the bound. Both are printed.
+rounds. On a busy machine the ratio of processor time is the steadier one.
+
+Without a GPU, decoding and the engine share the cores, so that files cannot be faster than decoding
+and then inferring; with one, the lesser of the two is the bound. Both are printed.
 
 Run: ``python -m benchmarks.offline_inference [--json FILE]``.
 """
@@ -215,6 +217,7 @@ def ratios(where: str, found: dict[str, Rounds]) -> list[dict[str, object]]:
             figure(
                 f"CPU time of bare engine / {name} ({where})",
                 ratio(engine.cpu_ms, found[name].cpu_ms),
+                GOAL,
             ),
         ]
     pairs = list(zip(engine.speed, decode.speed, strict=True))

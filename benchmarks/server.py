@@ -1,12 +1,12 @@
 """The server against the same work done in process, at 1, 4 and 16 clients.
 
-The peer is bare: ``cv2.imdecode``, ``cv2.resize`` and the runtime's session in threads of this
-process, without header checks, statistics, decision, spool or transport; one session of one thread
-for each core, the fastest of its configurations for single frames. The server is ``vision-serve
-run`` as users start it (spool on), in a process of its own; its clients are threads of a third
-process that send requests serialised beforehand. All take turns, so that other load on the machine
-meets all alike; a figure is the median over rounds. Run: ``python -m benchmarks.server [--json
-FILE]``.
+The peer is bare: ``cv2.imdecode``, ``cv2.resize`` and the runtime in threads of this process,
+without header checks, statistics, decision, spool or transport. Its session runs each call on the
+caller's one thread, as the server's does, so that both use as many cores. The server is
+``vision-serve run`` as users start it (spool on), in a process of its own; its clients are threads
+of a third process that send requests serialised beforehand. All take turns, so that other load on
+the machine meets all alike; a figure is the median over rounds. Run: ``python -m benchmarks.server
+[--json FILE]``.
 
 Figures for each number of clients: throughput against the in-process limit (one thread a core), and
 what a request takes longer than a call of as many threads in process, at the median and at p99.

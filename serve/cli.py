@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +57,7 @@ def _store(context: click.Context, option: click.Parameter, value: str | None) -
 
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _path = click.Path(path_type=Path)
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 @main.command()
@@ -77,16 +77,17 @@ def run(**given: object) -> None:
     """
     settings = load(given)
     logs.set_up(settings.log_level)
+    # Waited for instead of handled, and blocked before any thread is made. With a handler, SIGTERM
+    # ended in a segmentation fault in the kernel's delivery of the signal whenever this thread had
+    # run an INT8 graph (it seems that the saved registers of AMX do not fit the signal's stack).
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     server = Server(settings)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     address = server.start()
     # What is loaded by now stays: the collector need not walk through it between two frames.
     gc.collect()
     gc.freeze()
     click.echo(f"vision-serve ready on {address}: {_answering(server)}")
-    stop.wait()
+    signal.sigwait(_STOPS)
     server.drain()
 
 

@@ -27,8 +27,8 @@ _ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_TOP_PAD_": "67108864",
 }
-# Torch's threads wait for each other at every operation. By default they spin, and on a machine that
-# does other work they spin for threads that are not running: 600 times slower was measured.
+# Torch's threads wait for each other at every operation. By default they spin, and on a machine
+# that does other work they spin for threads that are not running: 600 times slower was measured.
 _THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 _LAST_LINES = 20
 

@@ -9,7 +9,6 @@ from store.keys import LineKey
 from store.root import Store
 from tests.data.bundle import generate
 
-
 # How long an example takes on a busy machine says nothing about the code.
 settings.register_profile("inspection", deadline=None)
 settings.load_profile("inspection")

@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ def test_a_hand_worked_frame() -> None:
     assert (values["aspect"], values["edge_x"], values["edge_y"]) == (1, 0.5, 0.5)
 
 
+@settings(deadline=None)
 @given(frame=FRAMES)
 def test_every_frame_has_finite_values_in_range(frame: NDArray[np.uint8]) -> None:
     values = statistics(frame)
@@ -57,6 +58,7 @@ def test_every_frame_has_finite_values_in_range(frame: NDArray[np.uint8]) -> Non
         assert values[name] <= 1
 
 
+@settings(deadline=None)
 @given(frame=FRAMES)
 def test_a_small_plane_agrees_with_numpy(frame: NDArray[np.uint8]) -> None:
     plane = canonical_plane(frame).astype(float)

@@ -48,7 +48,7 @@ def settings_for(folder: Path, **given: object) -> Settings:
         "workers": 2,
         "poll_s": 0.05,
         "retry_s": 0.2,
-        "drain_s": 5,
+        "drain_s": 120,  # tests never wait for it, however slow the machine is
     }
     return load(quick | given)
 

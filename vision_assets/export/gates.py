@@ -70,9 +70,7 @@ def int8(evidence: Sequence[EngineEvidence], tables: Tables) -> Gate:
     rows = [row for row in evidence if row.graph != GRAPH]
     wrong = [row for row in rows if row.passed and (row.flips or row.added_escapes)]
     said = [
-        f"{_name(row)} may answer"
-        if row.passed
-        else f"{_name(row)} may not answer: {_found(row, tables)}"
+        f"{_name(row)} may answer" if row.passed else f"{_name(row)} may not answer: {_found(row)}"
         for row in rows
     ]
     return Gate(
@@ -140,38 +138,48 @@ def _certified(gate: Gate, rate: Rate, limit: float, kind: str, confidence: floa
 def _parity_message(
     rows: Sequence[EngineEvidence], passed: Sequence[EngineEvidence], tables: Tables
 ) -> str:
-    barred = [f"{_name(row)}: {_found(row, tables)}" for row in rows if not row.passed]
+    barred = [
+        f"{_name(row)}: {_found(row)}{_first_wrong(tables[row.engine, row.graph])}"
+        for row in rows
+        if not row.passed
+    ]
     if not rows:
         return "no engine ran the float graph: install onnxruntime or openvino and export again"
     if not passed:
         return (
-            "; ".join(barred) + "; the graph is not the model that was evaluated: evaluate and "
-            "export the model again"
+            "; ".join(barred) + "; the graph is not the model that was evaluated, whose scores "
+            "float32 gives to within 0.01: evaluate and export the model again"
         )
     names = " and ".join(row.engine for row in passed)
     said = f"{names} give torch's verdict on all {passed[0].frames} test frames"
     return "; ".join([said, *(f"{text}, so it may not answer" for text in barred)])
 
 
-def _found(row: EngineEvidence, tables: Tables) -> str:
-    """What is wrong with one engine's answers, with the first frames by name."""
-    said = [
-        f"{row.flips} of {row.frames} frames flip",
-        f"{row.added_escapes} added escapes",
-        f"scores differ by up to {row.max_score_difference:.4g}",
-    ]
-    flips = _flips(tables[row.engine, row.graph])[:_MOST_IN_MESSAGE]
-    return ", ".join(said) + (f" ({'; '.join(flips)}; …)" if flips else "")
+def _found(row: EngineEvidence) -> str:
+    return (
+        f"{row.flips} of {row.frames} frames flip, {row.added_escapes} added escapes, "
+        f"scores differ by up to {row.max_score_difference:.4g}"
+    )
+
+
+def _first_wrong(table: pl.DataFrame) -> str:
+    wrong = _wrong(table)
+    more = "; …" if len(wrong) > _MOST_IN_MESSAGE else ""
+    return f" ({'; '.join(wrong[:_MOST_IN_MESSAGE])}{more})" if wrong else ""
 
 
 def _listed(rows: Sequence[EngineEvidence], tables: Tables) -> dict[str, list[str]]:
-    return {_name(row): _flips(tables[row.engine, row.graph])[:_MOST_LISTED] for row in rows}
+    return {_name(row): _wrong(tables[row.engine, row.graph])[:_MOST_LISTED] for row in rows}
 
 
-def _flips(table: pl.DataFrame) -> list[str]:
-    """Flips and added escapes as text, one a frame."""
-    wrong = table.filter(pl.col("is_flip") | pl.col("is_added_escape"))
-    rows = wrong.unique("frame_id", keep="first", maintain_order=True)
+def _wrong(table: pl.DataFrame) -> list[str]:
+    """Flips, then added escapes, then scores that drifted, as text, one a frame."""
+    kinds = ["is_flip", "is_added_escape", "is_adrift"]
+    rows = (
+        table.filter(pl.any_horizontal(kinds))
+        .sort(kinds, descending=True, maintain_order=True)
+        .unique("frame_id", keep="first", maintain_order=True)
+    )
     return [
         f"{row['frame_id']} ({row['label']}): {row['verdict_torch']} -> {row['verdict']}, "
         f"score {row['score_torch']:.3f} -> {row['score']:.3f}"

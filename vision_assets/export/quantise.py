@@ -1,14 +1,15 @@
 """INT8 graphs from the float graph, calibrated on frames: one for CPU runtimes, one for TensorRT.
 
-Both are QDQ with weights per output channel. The range of each tensor is the least and greatest
-value over the calibration frames, taken once for both graphs. Only what lies between the first and
-the last matrix product is quantised: preprocessing and the heads, whose outputs are compared with
-thresholds, stay float (docs/decisions/0007-int8-and-tensorrt.md has the figures).
+Both are QDQ with weights per output channel, and biases that make up for the rounding of weights
+(`rounding`). The range of each tensor is the least and greatest value over the calibration frames,
+taken once for both graphs. Only what lies between the first and the last matrix product is
+quantised: preprocessing and the heads, whose outputs are compared with thresholds, stay float
+(docs/decisions/0007-int8-and-tensorrt.md has the figures).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,16 @@ from onnxruntime.quantization import (
     CalibrationMethod,
     QuantFormat,
     QuantType,
+    create_calibrator,
     quantize_static,
 )
+from onnxruntime.quantization.calibrate import save_tensors_data
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from inspection.bundle import GRAPH_S8S8, GRAPH_U8S8
 from store.errors import InvalidInput
 from vision_assets.export.canonical import INPUT_NAME, canonical_bytes
+from vision_assets.export.rounding import InputMeans, corrected
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -76,14 +80,15 @@ def quantise(graph: Path, pixels: Iterable[NDArray[np.uint8]], folder: Path) -> 
     Raises:
         InvalidInput: when there is no calibration frame, or nothing in the graph to quantise.
     """
-    nodes = body(onnx.load(graph))
+    model = onnx.load(graph)
+    nodes = body(model)
     if not nodes:
         raise InvalidInput("the graph has no layer between its first and last product to quantise")
-    prepared = _marked_as_prepared(graph, folder)
-    reader, ranges = _Reader(pixels), folder / "ranges.json"
-    return {
-        variant.file: _quantised(prepared, reader, ranges, nodes, variant) for variant in _VARIANTS
-    }
+    means, ranges = InputMeans(model, nodes), folder / "ranges.json"
+    _measure_ranges(graph, _Reader(pixels, means), ranges)
+    prepared = folder / "prepared.onnx"
+    onnx.save(_marked_as_prepared(corrected(model, nodes, means.means())), prepared)
+    return {variant.file: _quantised(prepared, ranges, nodes, variant) for variant in _VARIANTS}
 
 
 def body(model: onnx.ModelProto) -> list[str]:
@@ -103,44 +108,51 @@ def body(model: onnx.ModelProto) -> list[str]:
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds the calibration frames once; the ranges they give serve every variant."""
+    """Feeds calibration frames, each once, and shows them to `means` as they pass."""
 
-    def __init__(self, pixels: Iterable[NDArray[np.uint8]]) -> None:
-        self._pixels: Iterator[NDArray[np.uint8]] = iter(pixels)
-        self.frames = 0
+    def __init__(self, pixels: Iterable[NDArray[np.uint8]], means: InputMeans) -> None:
+        self._pixels, self._means = iter(pixels), means
+        self._is_empty = True
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         part = next(self._pixels, None)
         if part is None:
-            if not self.frames:
+            if self._is_empty:
                 raise InvalidInput(
                     "no calibration frames: the snapshot's role `calibrate` is empty"
                 )
             return None
-        self.frames += len(part)
+        self._is_empty = False
+        self._means.add(part)
         return {INPUT_NAME: part}
 
 
-def _marked_as_prepared(graph: Path, folder: Path) -> Path:
-    """A copy that says it is folded and has its shapes, as torch's exporter leaves it.
+def _measure_ranges(graph: Path, reader: _Reader, ranges: Path) -> None:
+    """Write the least and greatest value of each tensor to `ranges`, for `quantize_static`."""
+    calibrator = create_calibrator(
+        graph,
+        list(_VARIANTS[0].operators),
+        augmented_model_path=str(ranges.with_suffix(".onnx")),
+        calibrate_method=CalibrationMethod.MinMax,
+    )
+    calibrator.collect_data(reader)
+    save_tensors_data(calibrator.compute_data(), ranges)
+
+
+def _marked_as_prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model saying that it is folded and has its shapes, as torch's exporter leaves it.
 
     Without the mark onnxruntime advises, through the root logger, to run a pass that would do so.
     """
-    model = onnx.load(graph)
     add_pre_process_metadata(model)
-    prepared = folder / "prepared.onnx"
-    onnx.save(model, prepared)
-    return prepared
+    return model
 
 
-def _quantised(
-    graph: Path, reader: _Reader, ranges: Path, nodes: list[str], variant: _Variant
-) -> bytes:
+def _quantised(graph: Path, ranges: Path, nodes: list[str], variant: _Variant) -> bytes:
     target = graph.with_name(variant.file)
     quantize_static(
         graph,
         target,
-        reader,
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=list(variant.operators),
         per_channel=True,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +20,10 @@ from vision_assets.config import IngestSettings
 
 # Larger than an uncompressed frame of `max_pixels` with four channels can be.
 _BYTES_PER_PIXEL, _SPARE_BYTES = 4, 2**20
-# Files that a thread takes at once, which spares most of the hand-overs, and how many such groups
-# are in flight per core, so that no core waits for the thread that packs.
-_GROUP, _WINDOW = 4, 4
+# A thread takes a few small files at once, which spares most of the hand-overs. Enough groups are
+# in flight that no core waits for the thread that packs, and no more bytes than memory should hold.
+_GROUP_FILES, _GROUP_BYTES = 4, 2**20
+_GROUPS_PER_CORE, _BYTES_IN_FLIGHT = 4, 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ def examine_all(
     files: Sequence[tuple[str, int]],
     settings: IngestSettings,
     known: Container[tuple[str, str]],
-) -> Iterator[Examined]:
-    """Every file of `folder`, in the order of `files`, a bounded number of them at a time.
+) -> Generator[Examined, None, None]:
+    """Every file of `folder`, in the order of `files`, a bounded number and size at a time.
 
     Args:
         folder: The delivered ``frames/``.
@@ -67,22 +68,40 @@ def examine_all(
         Unavailable: when the system refuses to read one.
     """
     cores = len(os.sched_getaffinity(0))
-    waiting: deque[Future[list[Examined]]] = deque()
+    waiting: deque[tuple[Future[list[Examined]], int]] = deque()
+    in_flight = 0
 
-    def examine_group(first: int) -> list[Examined]:
-        group = files[first : first + _GROUP]
+    def examine_group(group: Sequence[tuple[str, int]]) -> list[Examined]:
         return [examine(folder, file, size, settings, known) for file, size in group]
 
     with ThreadPoolExecutor(cores, "examine") as pool:
         try:
-            for first in range(0, len(files), _GROUP):
-                waiting.append(pool.submit(examine_group, first))
-                if len(waiting) > _WINDOW * cores:
-                    yield from waiting.popleft().result()
+            for group, size in _groups(files):
+                while waiting and (
+                    len(waiting) >= _GROUPS_PER_CORE * cores or in_flight + size > _BYTES_IN_FLIGHT
+                ):
+                    first, done = waiting.popleft()
+                    in_flight -= done
+                    yield from first.result()
+                waiting.append((pool.submit(examine_group, group), size))
+                in_flight += size
             while waiting:
-                yield from waiting.popleft().result()
+                yield from waiting.popleft()[0].result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _groups(files: Sequence[tuple[str, int]]) -> Iterator[tuple[list[tuple[str, int]], int]]:
+    """Neighbouring files for one thread, with their bytes together."""
+    group, total = [], 0
+    for file, size in files:
+        group.append((file, size))
+        total += size
+        if len(group) == _GROUP_FILES or total >= _GROUP_BYTES:
+            yield group, total
+            group, total = [], 0
+    if group:
+        yield group, total
 
 
 def examine(

@@ -16,9 +16,9 @@ metadata that fit no file are there too, with the reason ``metadata``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from store import batches, documents, landing, layout, tables
 from store.batches import BatchManifest
@@ -31,42 +31,12 @@ from vision_assets.config import LineConfig
 from vision_assets.ingest.examine import Examined, examine_all
 from vision_assets.ingest.metadata import Expectations, Metadata, Row, read_metadata
 from vision_assets.ingest.pack import Packer
+from vision_assets.ingest.report import IngestReport, report
 from vision_assets.ingest.roll import Roll
 from vision_assets.ingest.schema import quarantine_schema
 from vision_assets.progress import Progress, silent
 
-if TYPE_CHECKING:
-    import polars as pl
-
 _EVERY = 20  # files between two words of progress
-_EXAMPLES = 3  # files named for a fault that many have
-
-
-@dataclass(frozen=True)
-class IngestReport:
-    """The state of a batch after ingest.
-
-    Attributes:
-        number: Of the current manifest.
-        frames: Frames that the batch holds.
-        added: Frames that this run added.
-        quarantined: Rows of the quarantine table.
-        broken_share: quarantined / (frames + quarantined); 0 for an empty batch.
-        metadata_faults: Every metadata fault of the batch, equal ones together.
-        changed: Whether this run made a new manifest.
-        bytes: Of all frames, as captured.
-        hash: By content, over frame ids, their bytes and the quarantine table.
-    """
-
-    number: int
-    frames: int
-    added: int
-    quarantined: int
-    broken_share: float
-    metadata_faults: list[str]
-    changed: bool
-    bytes: int
-    hash: str
 
 
 def ingest_batch(
@@ -88,21 +58,13 @@ def ingest_batch(
     rules = _rules(settings)
     current = batches.manifest(store, key) or BatchManifest("", [], [], [])
     if (current.delivery, current.rules) == (delivery, rules):
-        return _report(store, current)
+        return report(store, current)
     following = replace(
         _following(store, key, current, files, settings, progress), delivery=delivery, rules=rules
     )
     if _mark(store, key).listing != delivery:
         raise Conflict(f"the landing batch {key} changed while it was ingested; run ingest again")
     return _commit(store, key, current, following)
-
-
-def quarantine(store: Store, manifest: BatchManifest) -> pl.DataFrame:
-    """The quarantine table of a batch, sorted by file; columns as in `store.batches`."""
-    import polars as pl
-
-    found = [tables.read_table(store, file) for file in manifest.quarantines]
-    return pl.concat([pl.DataFrame(schema=quarantine_schema()), *found])
 
 
 class _Intake:
@@ -168,11 +130,11 @@ def _following(
     frames = store.local_path(f"{layout.landing(key)}/{landing.FRAMES}")
     with Packer(store, layout.batch(key)) as packer:
         intake = _Intake(roll, metadata, packer)
-        examined = examine_all(frames, files, settings.ingest, roll.known)
-        for done, frame in enumerate(examined, start=1):
-            intake.take(frame)
-            if done % _EVERY == 0 or done == len(files):
-                progress("checking frames", done, len(files))
+        with closing(examine_all(frames, files, settings.ingest, roll.known)) as examined:
+            for done, frame in enumerate(examined, start=1):
+                intake.take(frame)
+                if done % _EVERY == 0 or done == len(files):
+                    progress("checking frames", done, len(files))
         shards, indexes = packer.finish()
     intake.finish()
     return replace(
@@ -253,46 +215,6 @@ def _commit(
             raise Conflict(
                 f"another ingest of {key} finished while this one ran; run ingest again"
             ) from None
-        return _report(store, other)
+        return report(store, other)
     added = following.counts["frames"] - current.counts.get("frames", 0)
-    return replace(_report(store, replace(following, number=number)), added=added, changed=True)
-
-
-def _report(store: Store, manifest: BatchManifest) -> IngestReport:
-    """What a manifest says, for a run that changed nothing."""
-    refused = quarantine(store, manifest)
-    frames, broken = manifest.counts["frames"], manifest.counts["quarantined"]
-    return IngestReport(
-        number=manifest.number,
-        frames=frames,
-        added=0,
-        quarantined=broken,
-        broken_share=broken / max(1, frames + broken),
-        metadata_faults=_grouped(refused),
-        changed=False,
-        bytes=manifest.counts["bytes"],
-        hash=_hash(store, manifest, refused),
-    )
-
-
-def _grouped(refused: pl.DataFrame) -> list[str]:
-    """Metadata faults, equal ones as one line with their number and a few of the files."""
-    groups: dict[str, list[str]] = {}
-    for file, reason, message in refused.select("file", "reason", "message").iter_rows():
-        if reason == "metadata":
-            groups.setdefault(message, []).append(file)
-    return [
-        f"{', '.join(files[:_EXAMPLES])}"
-        + (f" and {len(files) - _EXAMPLES} more" if len(files) > _EXAMPLES else "")
-        + f": {message}"
-        for message, files in groups.items()
-    ]
-
-
-def _hash(store: Store, manifest: BatchManifest, refused: pl.DataFrame) -> str:
-    frames: list[tuple[str, str]] = []
-    if manifest.indexes:
-        table = batches.index(store, manifest).select("frame_id", "content_hash").collect()
-        frames = sorted(table.iter_rows())
-    refusals = refused.select("file", "reason", "content_hash").rows()
-    return content_name({"frames": frames, "quarantine": refusals})
+    return replace(report(store, replace(following, number=number)), added=added, changed=True)

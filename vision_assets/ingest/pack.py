@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
+from operator import attrgetter
 from types import TracebackType
 from typing import Self
 
@@ -17,8 +19,11 @@ from vision_assets.ingest.examine import Examined
 from vision_assets.ingest.metadata import Row
 from vision_assets.ingest.schema import index_schema
 
-_SEGMENT_BYTES = 4 * 2**20
+# What is handed over at once, and how often before the decoding waits for the disk.
+_SEGMENT_BYTES, _MOST_WAITING = 8 * 2**20, 2
+_ROW = tuple(field.name for field in fields(Row))
 _HEADER = tuple(field.name for field in fields(Header))
+_of_row, _of_header = attrgetter(*_ROW), attrgetter(*_HEADER)
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "TIFF": ".tif"}
 
 _Frame = tuple[str, Row, Examined]
@@ -27,14 +32,14 @@ _Frame = tuple[str, Row, Examined]
 class Packer:
     """Hands segments of frames to a thread that writes shards, each with its own index table.
 
-    At most two segments are in memory. Use as a context manager; what is not finished when it is
+    At most three segments are in memory. Use as a context manager; what is not finished when it is
     left does not appear in the store.
     """
 
     def __init__(self, store: Store, folder: str) -> None:
         self._shards = _Shards(store, folder)
         self._thread = ThreadPoolExecutor(1, "pack")
-        self._pending: Future[None] | None = None
+        self._waiting: deque[Future[None]] = deque()
         self._segment: list[_Frame] = []
         self._segment_bytes = 0
 
@@ -64,19 +69,19 @@ class Packer:
             Shards and index tables, in order.
         """
         self._hand_over()
-        self._wait()
+        self._wait(0)
         self._thread.submit(self._shards.close).result()
         return self._shards.shards, self._shards.indexes
 
     def _hand_over(self) -> None:
-        self._wait()
-        self._pending = self._thread.submit(self._shards.write, self._segment)
+        self._wait(_MOST_WAITING - 1)
+        self._waiting.append(self._thread.submit(self._shards.write, self._segment))
         self._segment, self._segment_bytes = [], 0
 
-    def _wait(self) -> None:
-        """Until the segment before is written; its error is raised here."""
-        if self._pending is not None:
-            self._pending.result()
+    def _wait(self, most: int) -> None:
+        """Until at most so many segments are not written; an error in writing is raised here."""
+        while len(self._waiting) > most:
+            self._waiting.popleft().result()
 
 
 class _Shards:
@@ -125,12 +130,12 @@ class _Shards:
 
 def _index_row(frame_id: str, row: Row, frame: Examined, member: Member) -> dict[str, object]:
     return {
-        **{name: getattr(row, name) for name in Row.__slots__},
+        **dict(zip(_ROW, _of_row(row), strict=True)),
         "frame_id": frame_id,
         "content_hash": frame.content_hash,
         "offset": member.offset,
         "length": member.length,
-        **{name: getattr(frame.header, name) for name in _HEADER},
+        **dict(zip(_HEADER, _of_header(frame.header), strict=True)),
         "stats_version": STATS_VERSION,
         **frame.statistics,
     }

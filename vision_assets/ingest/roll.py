@@ -84,7 +84,7 @@ def frame_id(row: Row, content_hash: str) -> str:
 
     >>> from datetime import UTC, datetime
     >>> frame_id(Row("a.jpg", "top", datetime(2026, 1, 31, 12, tzinfo=UTC)), "0" * 64)
-    '74be71bbffe0fa7bc8f9a4a1e7d9a1a3'
+    '61be9add018345ca44e3f226bfe33a55'
     """
     return content_name([content_hash, row.camera, row.captured_at.isoformat()])
 

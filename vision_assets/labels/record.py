@@ -16,7 +16,7 @@ from store.hashing import content_name
 from store.keys import BatchKey
 from store.root import Store
 from vision_assets.config import LineConfig
-from vision_assets.ingest.ingest import quarantine
+from vision_assets.ingest.report import quarantine
 from vision_assets.labels import events, rows, verify
 from vision_assets.labels.changes import changes
 from vision_assets.labels.current import current

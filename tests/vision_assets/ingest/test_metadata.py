@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.keys import BatchKey
@@ -245,6 +245,7 @@ def test_no_metadata_is_no_rows(store: Store) -> None:
 TEXTS = st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 
 
+@settings(deadline=None)
 @given(
     camera=st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),
     moment=st.datetimes(datetime(2000, 1, 1), datetime(2026, 1, 31)),
@@ -277,6 +278,7 @@ def test_what_is_written_is_read(
     assert found == Metadata({"a.jpg": expected})
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=300), name=st.sampled_from(["metadata.jsonl", "metadata.csv"]))
 def test_noise_is_no_metadata(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.errors import UnreadableFrame
@@ -29,6 +29,7 @@ FRAMES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(frames=FRAMES)
 def test_ids_and_contents_are_unique_and_refusals_are_right(
     frames: list[tuple[Row, str]],

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,13 +14,13 @@ import pytest
 from inspection.contract import Contract
 from store import artifacts, tables
 from store.artifacts import Artifact
-from store.errors import VisionError
 from store.root import Store
 from tests.data.plates import generate
 from tests.data.plates.generate import CLASSES, LINE, SETTINGS
+from vision_assets.config import LineConfig
 from vision_assets.learning.engine import TorchEngine
 from vision_assets.training.feed import Feed
-from vision_assets.training.request import Request
+from vision_assets.training.request import Request, ask
 from vision_assets.training.train import train
 
 FILES = ["augmented.png", "contract.json", "curves.png", "history.json", "weights.safetensors"]
@@ -93,7 +94,7 @@ def test_killed_and_asked_again_it_ends_with_the_same_bits(
     model = trained[1]
     name = generate.frozen_line(empty_store).name
     assert name == model.inputs["snapshot"]
-    request = Request.model_validate_json(_request(empty_store, name))
+    request = _request(empty_store, name, SETTINGS)
     assert request.name == model.name
     _kill_when(request, "epoch 2/3")
     assert artifacts.find(empty_store, LINE, "models", model.name) is None
@@ -103,11 +104,8 @@ def test_killed_and_asked_again_it_ends_with_the_same_bits(
     assert resumed.file("augmented.png").sha256 == model.file("augmented.png").sha256
 
 
-def _request(store: Store, name: str) -> str:
-    from vision_assets.training.request import ask
-
-    threads = len(os.sched_getaffinity(0))
-    return ask(store.url, str(LINE), name, SETTINGS, threads).model_dump_json()
+def _request(store: Store, name: str, settings: LineConfig) -> Request:
+    return ask(store.url, str(LINE), name, settings, len(os.sched_getaffinity(0)))
 
 
 def _kill_when(request: Request, told: str) -> None:
@@ -121,7 +119,32 @@ def _kill_when(request: Request, told: str) -> None:
     assert child.returncode == -signal.SIGKILL
 
 
-def test_an_error_of_ours_reaches_the_caller(empty_store: Store) -> None:
-    name = generate.frozen_line(empty_store, number=3).name
-    with pytest.raises(VisionError, match="has no frame of role"):
-        train(empty_store, LINE, name, SETTINGS)
+@pytest.mark.slow
+def test_killed_at_any_time_it_ends_with_the_same_bits(empty_store: Store, tmp_path: Path) -> None:
+    """Stops early; killed after random times until a process comes through."""
+    training = SETTINGS.training.model_copy(
+        update={"epochs": 8, "patience": 1, "learning_rate": 0.05}
+    )
+    settings = SETTINGS.model_copy(update={"training": training})
+    name = generate.frozen_line(empty_store, settings=settings).name
+    undisturbed = train(empty_store, LINE, name, settings)
+    assert undisturbed.summary["epochs"] < 8
+    other = Store(str(tmp_path / "other"))
+    generate.frozen_line(other, settings=settings)
+    random = np.random.default_rng(0)
+    while artifacts.find(other, LINE, "models", undisturbed.name) is None:
+        _kill_after(_request(other, name, settings), float(random.uniform(4, 16)))
+    killed = artifacts.read(other, LINE, "models", undisturbed.name)
+    assert killed.file("weights.safetensors").sha256 == (
+        undisturbed.file("weights.safetensors").sha256
+    )
+    assert killed.summary["epochs"] == undisturbed.summary["epochs"]
+
+
+def _kill_after(request: Request, seconds: float) -> None:
+    command = [sys.executable, "-m", "vision_assets.training.fit", request.model_dump_json()]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.kill(child.pid, signal.SIGKILL)
