@@ -1,9 +1,8 @@
 """How a training frame may differ from the stored one, for a camera that does not move.
 
-Lamps age, and not evenly; parts lie a little askew and nearer or farther; focus drifts: brightness,
-contrast, gamma and a slope of light, shifts and turns and sizes within a few percent, light blur and
-noise. No zoom, no shear, no crop: the line never shows those. Mirrored frames only when the line's
-settings say that a mirrored part is still a good part.
+Lamps age, parts lie a little askew, focus drifts: brightness, contrast and gamma, small shifts and
+turns, light blur and noise. No zoom, no shear, no crop: the line never shows those. Mirrored frames
+only when the line's settings say that a mirrored part is still a good part.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ Pixels = NDArray[np.uint8]
 
 _MOST_DEGREES = 5.0
 _MOST_SHIFT = 0.03
-_SCALES = (0.95, 1.05)
 
 
 class Augmentation:
@@ -64,7 +62,7 @@ def _pipeline(flips: bool) -> Any:  # noqa: ANN401
             A.Affine(
                 translate_percent=(-_MOST_SHIFT, _MOST_SHIFT),
                 rotate=(-_MOST_DEGREES, _MOST_DEGREES),
-                scale={"x": _SCALES, "y": _SCALES},
+                scale=1.0,
                 shear=0.0,
                 border_mode=cv2.BORDER_REFLECT_101,
                 p=0.6,
@@ -72,7 +70,6 @@ def _pipeline(flips: bool) -> Any:  # noqa: ANN401
             # Relative to the frame's own mean: a dark frame must not go black.
             A.RandomBrightnessContrast(0.2, 0.2, brightness_by_max=False, p=0.7),
             A.RandomGamma(gamma_limit=(80, 125), p=0.3),
-            A.Illumination(mode="linear", intensity_range=(0.02, 0.2), p=0.3),
             A.OneOf(
                 [
                     A.GaussianBlur(blur_limit=(3, 3)),
