@@ -1,7 +1,7 @@
 """Batches made by threads, in an order that does not depend on them.
 
 Decoding and augmentation run in OpenCV, which lets other threads run meanwhile; threads share the
-decoded frames and start at once. Processes were not faster (`docs/decisions/0005-classifier.md`).
+decoded frames and start at once (`docs/decisions/0005-classifier.md`).
 """
 
 from __future__ import annotations
