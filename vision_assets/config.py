@@ -58,7 +58,7 @@ class TrainingSettings(_Section):
     )
     height_px: int = Field(256, ge=64, le=2048, multiple_of=32, description="network input height")
     width_px: int = Field(256, ge=64, le=2048, multiple_of=32, description="network input width")
-    epochs: int = Field(16, ge=1, le=1000)
+    epochs: int = Field(30, ge=1, le=1000)
     patience: int = Field(8, ge=1, description="epochs without a better tune loss before stopping")
     batch_size: int = Field(16, ge=1, le=1024, description="frames in one optimiser step")
     learning_rate: float = Field(1e-3, gt=0, lt=1)
