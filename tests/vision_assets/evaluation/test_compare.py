@@ -71,6 +71,15 @@ def test_overkill_alone_can_be_worse() -> None:
     assert found.p_escapes == 1.0
 
 
+def test_escapes_alone_can_be_worse() -> None:
+    old = _predictions([CAUGHT] * 20 + [KILLED] * 8 + [PASSED] * 72)
+    new = _predictions([ESCAPED] * 8 + [CAUGHT] * 12 + [PASSED] * 80)
+    found = compare(new, old, CostSettings(escape=1, overkill=1), 0.95)
+    assert found.cost_new == found.cost_old
+    assert found.low < 0 < found.high
+    assert found.is_worse
+
+
 def test_only_common_test_parts_count() -> None:
     old = _predictions([CAUGHT] * 5 + [PASSED] * 5)
     more = _predictions([CAUGHT] * 5 + [PASSED] * 5 + [ESCAPED] * 30)

@@ -8,6 +8,7 @@ from inspection.decision import Rule
 from store.errors import InvalidInput
 from tests.data.predictions.generate import CLASSES, Recipe, rows_and_outputs
 from vision_assets.config import CostSettings, LimitSettings, LineConfig
+from vision_assets.evaluation import rates
 from vision_assets.evaluation.figures import Evaluation
 from vision_assets.evaluation.judge import Judged, judge
 
@@ -40,6 +41,22 @@ def test_figures_are_those_of_the_role_test(judged: Judged) -> None:
     assert measured.certificate["escapes"].count == measured.escapes.count
     assert measured.resampled == "group"
     assert judged.warnings == ()
+
+
+def test_the_closed_band_is_measured_by_its_own_verdicts() -> None:
+    rows, outputs = rows_and_outputs(Recipe(distance=1.5, parts=400))
+    limits = LimitSettings(max_escape_rate=1, max_overkill_rate=1, max_review_share=0.5)
+    costs = CostSettings(escape=4, overkill=4, review=0.1)
+    found = judge(rows, outputs, CLASSES, LineConfig(costs=costs, limits=limits))
+    closed = found.measured.band_closed
+    parts = rates.to_parts(found.predictions.filter(pl.col("role") == "test"))
+    assert closed.escapes == rates.escapes(parts, "group", 0.95, "closed")
+    assert closed.overkill == rates.overkill(parts, "group", 0.95, "closed")
+    assert closed.cost == pytest.approx(rates.cost_of_parts(parts, costs, "closed").mean())
+    assert closed.escapes.count > found.measured.escapes.count
+    assert closed.overkill.count > found.measured.overkill.count
+    assert closed.cost > found.measured.cost
+    assert found.rule.default.pass_below < closed.cut < found.rule.default.reject_from
 
 
 def test_thresholds_do_not_see_the_role_test() -> None:
