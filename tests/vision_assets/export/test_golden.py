@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspection.decision import Label, Rule, Thresholds
@@ -74,6 +74,7 @@ def test_each_camera_is_seen() -> None:
     assert set(cameras) == {"a", "b", "c"}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=80), st.randoms())
 def test_choice_is_small_and_does_not_depend_on_the_order(
     frames: list[tuple[float, bool]], random: object

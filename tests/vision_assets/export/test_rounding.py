@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -25,6 +25,7 @@ def test_weights_on_the_grid_and_dead_channels_add_nothing() -> None:
     np.testing.assert_array_equal(added_by_rounding(weight, np.ones(255)), [0, 0])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2**32 - 1))
 def test_equals_the_convolution_of_a_constant_frame(
     groups: int, inputs: int, outputs: int, seed: int
