@@ -17,7 +17,7 @@ mkdir -p "$work"
 [ -n "$weights" ] || weights="$(dirname "$(dirname "$data")")/weights/mobilenet_v2_1.0_224"
 [ -d "$weights" ] || { echo "no backbone at $weights: name the folder as second argument"; exit 1; }
 
-python benchmarks/magnetic_tile_table.py "$data" "$work/table/tiles.csv"
+python benchmarks/tiles/table.py "$data" "$work/table/tiles.csv"
 vision-assets import "$work/table/tiles.csv" --layout csv --line $line
 cat >"$work/line.yaml" <<YAML
 training: {backbone: $weights, height_px: 320, width_px: 320, epochs: 16, patience: 16, flips: true}
@@ -37,4 +37,4 @@ for _ in $(seq 200); do
     kill -0 $server 2>/dev/null || { cat "$work/serve.log"; exit 1; }
     sleep 0.3
 done
-python benchmarks/accept_compare.py $line $address "$@"
+python benchmarks/tiles/compare.py $line $address "$@"

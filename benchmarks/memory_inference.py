@@ -31,7 +31,7 @@ DIFFERENT_FRAMES = 50
 def prepare(folder: Path) -> None:
     """A bundle and some JPEG frames of 640 x 480 pixels in a folder."""
     # Imported here: the processes that are measured must not load torch.
-    from benchmarks.mobilenet_bundle import CONTRACT, RULE, encode, render, write_graph
+    from benchmarks.models.mobilenet import CONTRACT, RULE, encode, render, write_graph
 
     files = {
         bundle.GRAPH: write_graph(folder).read_bytes(),

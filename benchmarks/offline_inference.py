@@ -31,7 +31,7 @@ import onnxruntime as ort
 import openvino as ov
 from numpy.typing import NDArray
 
-from benchmarks.mobilenet_bundle import CONTRACT, RULE, SIDE_PX, encode, render, write_graph
+from benchmarks.models.mobilenet import CONTRACT, RULE, SIDE_PX, encode, render, write_graph
 from inspection.engines.engine import open_engine
 from inspection.inspector import Frame, FrameContext, Inspector
 

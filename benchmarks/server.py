@@ -30,7 +30,7 @@ import grpc
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.mobilenet_bundle import CONTRACT, RULE, SIDE_PX, encode, render, write_graph
+from benchmarks.models.mobilenet import CONTRACT, RULE, SIDE_PX, encode, render, write_graph
 from inspection import bundle, evidence
 from inspection.engines.engine import open_engine
 from inspection.evidence import EngineEvidence, Golden

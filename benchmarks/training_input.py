@@ -195,7 +195,7 @@ def figures(found: dict[str, Rounds], step_ms: float) -> list[dict[str, object]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--frames", type=int, default=400, help="frames rendered")
+    parser.add_argument("--frames", type=int, default=1200, help="frames rendered")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(CORES)

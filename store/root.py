@@ -89,11 +89,13 @@ class Store:
     def read_range(self, path: str, offset: int, length: int) -> bytes:
         """`length` bytes of a file from `offset`, in one read."""
         try:
-            with open(self.local_path(path), "rb") as stream:
-                stream.seek(offset)
-                return stream.read(length)
+            descriptor = os.open(self.local_path(path), os.O_RDONLY)
         except FileNotFoundError:
             raise NotFound(f"{self._root}: no file {path}") from None
+        try:
+            return os.pread(descriptor, length, offset)
+        finally:
+            os.close(descriptor)
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file atomically and durably, replacing one of the same path."""

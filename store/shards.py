@@ -16,6 +16,8 @@ TARGET_BYTES = 64 * 2**20
 MOST_NAME_BYTES = 100
 
 _BLOCK = tarfile.BLOCKSIZE
+_BLANK = bytes(_BLOCK)
+_MOST_PENDING = 4 * 2**20
 _EMPTY_HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)
 
 
@@ -34,12 +36,17 @@ class ShardWriter:
     Equal members in equal order give equal bytes (times, owners and modes are constants) and so an
     equal name: ``frames-{hash}.tar``. Whoever fills it decides when it is full (`TARGET_BYTES`).
 
+    Bytes are hashed and written some megabytes at a time: one call a member would fight the threads
+    that decode for the interpreter's lock.
+
     Attributes:
         size: Bytes so far.
     """
 
     def __init__(self, store: Store, folder: str) -> None:
         self.size = 0
+        self._pieces: list[bytes] = []
+        self._pending = 0
         self._folder = folder
         self._digest = hashlib.sha256()
         self._open = ExitStack()
@@ -53,20 +60,19 @@ class ShardWriter:
         """
         if not name.isascii() or not 0 < len(name) <= MOST_NAME_BYTES:
             raise ValueError(f"member name {name!r} is not 1 to {MOST_NAME_BYTES} ASCII characters")
-        self._write(_header(name, len(data)))
-        member = Member(name, self.size, len(data))
-        self._write(data)
-        self._write(bytes(-len(data) % _BLOCK))
+        member = Member(name, self.size + _BLOCK, len(data))
+        self._append(_header(name, len(data)), data, _BLANK[: -len(data) % _BLOCK])
         return member
 
     def sync(self) -> None:
         """Bring what was added to disk now, so that `close` has little left to wait for."""
-        self._stream.flush()
+        self._write()
         os.fdatasync(self._stream.fileno())
 
     def close(self) -> StoredFile:
         """End the archive and give it its name."""
-        self._write(bytes(2 * _BLOCK))
+        self._append(_BLANK, _BLANK)
+        self._write()
         self._open.close()
         return StoredFile(f"{self._folder}/{self._name()}", self.size, self._digest.hexdigest())
 
@@ -75,10 +81,20 @@ class ShardWriter:
         error = _Abandoned()
         self._open.__exit__(_Abandoned, error, None)
 
-    def _write(self, piece: bytes) -> None:
-        self._stream.write(piece)
-        self._digest.update(piece)
-        self.size += len(piece)
+    def _append(self, *pieces: bytes) -> None:
+        self._pieces += pieces
+        length = sum(map(len, pieces))
+        self.size += length
+        self._pending += length
+        if self._pending >= _MOST_PENDING:
+            self._write()
+
+    def _write(self) -> None:
+        joined = b"".join(self._pieces)
+        self._pieces, self._pending = [], 0
+        self._digest.update(joined)
+        self._stream.write(joined)
+        self._stream.flush()
 
     def _name(self) -> str:
         return f"frames-{self._digest.hexdigest()[:16]}.tar"

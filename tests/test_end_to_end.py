@@ -3,93 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 
+from jobs.launch import open_instance
 from store import artifacts, batches, layout
-from store.keys import BatchKey, LineKey
-from store.root import Store
+from store.keys import BatchKey
+from tests.plant import LINE, Plant
 from vision_assets.evaluation import evaluate
-
-LINE = LineKey("turin", "press-3")
-# Small and quick; the limits let even a poor model go live, its quality is not what is tested here.
-SETTINGS = """
-training: {height_px: 96, width_px: 96, epochs: 2, batch_size: 8}
-limits: {max_escape_rate: 1, max_overkill_rate: 1, max_review_share: 1, max_latency_ms: 60000}
-"""
-
-
-class Plant:
-    """A store, an instance and the commands in a folder of their own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.store = Store(str(folder / "store"))
-        self.environment = {
-            **os.environ,
-            "VISION_STORE": self.store.url,
-            "DAGSTER_HOME": str(folder / "dagster"),
-        }
-
-    def command(self, *words: str, status: int = 0) -> str:
-        """What a command prints; it must end with `status`."""
-        program = str(Path(sys.executable).with_name(words[0]))
-        done = subprocess.run(
-            [program, *words[1:]],
-            capture_output=True,
-            text=True,
-            env=self.environment,
-            check=False,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout if status == 0 else done.stdout + done.stderr
-
-    def run(self, *options: str) -> dict[str, Any]:
-        """``vision-assets run … --json``."""
-        out = self.command("vision-assets", "run", "--line", str(LINE), *options, "--json")
-        result: dict[str, Any] = json.loads(out)
-        return result
-
-    @contextmanager
-    def server(self) -> Iterator[str]:
-        """The address of a running server; it must end well when told to."""
-        program = str(Path(sys.executable).with_name("vision-serve"))
-        words = ["run", "--store", self.store.url, "--line", str(LINE), "--listen", "127.0.0.1:0"]
-        folders = ["--cache", str(self.folder / "cache"), "--spool", str(self.folder / "spool")]
-        with subprocess.Popen(
-            [program, *words, *folders],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=self.environment,
-        ) as process:
-            assert process.stdout is not None
-            ready = process.stdout.readline()
-            try:
-                yield ready.split(" on ")[1].split(": ")[0]
-            finally:
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(timeout=30) == 0
 
 
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
     """A line with one rendered batch, trained and promoted."""
     made = Plant(tmp_path_factory.mktemp("plant"))
-    simulate = ["simulate", "--line", str(LINE), "--frames", "70", "--defect-rate", "0.4"]
-    made.command("vision-assets", *simulate, "--batch", "one")
-    settings = made.folder / "line.yaml"
-    settings.write_text(SETTINGS)
-    made.run("--config", str(settings), "--promote")
+    made.run("--config", str(made.deliver("one")), "--promote")
     return made
 
 
@@ -112,6 +42,22 @@ def test_a_second_run_makes_nothing_new(plant: Plant) -> None:
     after = {kind: list(artifacts.every(plant.store, LINE, kind)) for kind in ("models", "bundles")}
     assert after == before
     assert second["release"] == "turin/press-3@1", "promoting the live bundle adds no entry"
+
+
+def test_the_checks_stand_in_the_instance_that_the_ui_shows(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant.run()
+    monkeypatch.setenv("DAGSTER_HOME", plant.environment["DAGSTER_HOME"])
+    key = dg.AssetCheckKey(dg.AssetKey("evaluation"), "not_worse_than_released")
+    with open_instance() as instance:
+        storage = instance.event_log_storage
+        record = storage.get_latest_asset_check_execution_by_key([key])[key]
+    assert record.event is not None
+    assert record.event.dagster_event is not None
+    found = record.event.dagster_event.asset_check_evaluation_data
+    assert found.passed
+    assert "with turin/press-3@1" in (found.description or "")
 
 
 def test_the_server_gives_the_verdicts_of_the_evaluation(plant: Plant) -> None:

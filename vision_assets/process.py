@@ -9,8 +9,10 @@ for the message when it dies.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -31,6 +33,8 @@ _ALLOCATOR = {
 # that does other work they spin for threads that are not running: 600 times slower was measured.
 _THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 _LAST_LINES = 20
+_PARENT = "VISION_PARENT_PID"
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def follow(module: str, arguments: Sequence[str], progress: Progress) -> Any:  # noqa: ANN401
@@ -53,7 +57,13 @@ def follow(module: str, arguments: Sequence[str], progress: Progress) -> Any:  #
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, **_ALLOCATOR, **_THREADS, "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            **_ALLOCATOR,
+            **_THREADS,
+            _PARENT: str(os.getpid()),
+            "PYTHONUNBUFFERED": "1",
+        },
     )
     last: deque[str] = deque(maxlen=_LAST_LINES)
     result: dict[str, Any] = {}
@@ -84,9 +94,12 @@ def follow(module: str, arguments: Sequence[str], progress: Progress) -> Any:  #
 def report(work: Callable[[Progress], Any]) -> int:
     """Run `work` as the child of `follow`: progress, result and our errors become lines.
 
+    The child is killed when its parent dies, or it would work on beside the run that comes next.
+
     Returns:
         The exit status.
     """
+    _die_with_parent()
     try:
         value = work(lambda what, done, total: _say(what=what, done=done, total=total))
     except VisionError as error:
@@ -94,6 +107,15 @@ def report(work: Callable[[Progress], Any]) -> int:
         return 1
     _say(result=value)
     return 0
+
+
+def _die_with_parent() -> None:
+    parent = os.environ.get(_PARENT)
+    if parent is None:
+        return  # started by hand
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        os.kill(os.getpid(), signal.SIGKILL)  # it died before the call
 
 
 def _say(**message: object) -> None:

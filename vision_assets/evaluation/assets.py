@@ -20,7 +20,10 @@ from vision_assets.reporting import logged, picture, table
     owners=["team:quality"],
     code_version="1",
     pool="training",
-    check_specs=[dg.AssetCheckSpec("within_limits", asset="evaluation", blocking=True)],
+    check_specs=[
+        dg.AssetCheckSpec("within_limits", asset="evaluation", blocking=True),
+        dg.AssetCheckSpec("not_worse_than_released", asset="evaluation", blocking=True),
+    ],
 )
 def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """Predictions on the roles `calibrate` and `test`, the decision rule, every figure, pictures.
@@ -30,6 +33,7 @@ def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Ma
     # scipy, scikit-learn and matplotlib would take seconds off every load of the definitions.
     from vision_assets.evaluation import evaluate as steps
     from vision_assets.evaluation.certificate import against_limits
+    from vision_assets.evaluation.releases import not_worse
 
     line, opened = LineKey.parse(context.partition_key), store.open()
     model = artifacts.current(opened, line, "models")
@@ -53,7 +57,6 @@ def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Ma
         for name, file in out.files.items()
         if name.endswith(".png") and (settings.pictures_in_ui or not name.startswith("worst"))
     }
-    gates = against_limits(figures, settings.limits)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(out.name),
         metadata={
@@ -66,14 +69,18 @@ def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Ma
             "warnings": "\n".join(figures.warnings) or "none",
             **pictures,
         },
-        check_results=[_check(gates)],
+        check_results=[
+            _check("within_limits", against_limits(figures, settings.limits)),
+            _check("not_worse_than_released", not_worse(opened, line, out.name)),
+        ],
     )
 
 
-def _check(gates: list[Gate]) -> dg.AssetCheckResult:
-    failed = [f"{gate.name}: {gate.message}" for gate in gates if not gate.passed]
+def _check(name: str, gates: list[Gate]) -> dg.AssetCheckResult:
+    said = [f"{gate.name}: {gate.message}" for gate in gates]
+    failed = [text for text, gate in zip(said, gates, strict=True) if not gate.passed]
     return dg.AssetCheckResult(
-        check_name="within_limits",
+        check_name=name,
         passed=not failed,
-        description="\n".join(failed) or "every rate keeps the line's limit",
+        description="\n".join(failed or said) or "nothing to compare with: no release yet",
     )

@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
+
 from inspection.decode import Header, decode, read_header
 from inspection.statistics import statistics
 from store.errors import Conflict, Unavailable, UnreadableFrame
@@ -67,6 +69,7 @@ def examine_all(
         Conflict: when a file has changed or gone since it was listed.
         Unavailable: when the system refuses to read one.
     """
+    cv2.setNumThreads(0)  # a thread a frame: OpenCV's own would compete with these
     cores = len(os.sched_getaffinity(0))
     waiting: deque[tuple[Future[list[Examined]], int]] = deque()
     in_flight = 0

@@ -42,8 +42,9 @@ class Augmentation:
         seeds = np.random.default_rng(seed).integers(2**31, size=len(pipeline.transforms))
         for step, own_seed in zip(pipeline.transforms, seeds.tolist(), strict=True):
             step.set_random_seed(own_seed)
-        if mask is None:
-            return pipeline(image=pixels)["image"], None
+        # An empty mask stays empty whatever is done to it; most frames have one.
+        if mask is None or not mask.any():
+            return pipeline(image=pixels)["image"], mask
         changed = pipeline(image=pixels, mask=mask)
         return changed["image"], changed["mask"]
 

@@ -1,6 +1,6 @@
 """Sends every test frame of a line to its server and compares the verdicts with the evaluation's.
 
-    python benchmarks/accept_compare.py SITE/LINE HOST:PORT [--json FILE]
+    python benchmarks/tiles/compare.py SITE/LINE HOST:PORT [--json FILE]
 
 The store is ``VISION_STORE``. Frames are sent as files by `vision-serve inspect --json`.
 """

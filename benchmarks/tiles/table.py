@@ -1,6 +1,6 @@
 """Describes the magnetic-tile frames for `vision-assets import --layout csv`.
 
-    python benchmarks/magnetic_tile_table.py PATH TABLE.csv
+    python benchmarks/tiles/table.py PATH TABLE.csv
 
 The same tile was photographed about six times, and nothing in a file name says so. The rule:
 within a class, sorted by the running number, a new tile starts where the exposure number does not

@@ -1,0 +1,163 @@
+"""The line as it is run from Dagster's web UI: the calls that its pages make, over HTTP."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from store import artifacts, batches
+from store.keys import BatchKey
+from tests.plant import LINE, Plant
+from vision_assets import config
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+BATCHES = ("one", "two", "three")
+KINDS = ("snapshots", "models", "evaluations", "bundles")
+LOCATION = {"repositoryLocationName": "vision_assets.definitions"}
+REPOSITORY = {**LOCATION, "repositoryName": "__repository__"}
+
+BACKFILL = """mutation($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params)
+  { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+ADD = """mutation($key: String!, $set: String!, $repository: RepositorySelector!) {
+  addDynamicPartition(partitionKey: $key, partitionsDefName: $set, repositorySelector: $repository)
+  { __typename } }"""
+STOP_SENSOR = """mutation($id: String!) { stopSensor(id: $id) { __typename } }"""
+SENSOR = """query($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector)
+  { ... on Sensor { id } } }"""
+RUNS = "{ runsOrError { ... on Runs { results { runId status jobName } } } }"
+
+
+class Webserver:
+    """``dagster dev`` on a free port, asked as its pages ask it."""
+
+    def __init__(self, plant: Plant) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        self._url = f"http://127.0.0.1:{port}/graphql"
+        program = str(Path(sys.executable).with_name("dagster"))
+        root = Path(__file__).parent.parent
+        self.process = subprocess.Popen(
+            [program, "dev", "-w", str(root / "workspace.yaml"), "-p", str(port)],
+            cwd=root,
+            env=plant.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.ask("{ version }"))
+        except requests.ConnectionError:
+            return False
+
+    def ask(self, query: str, **variables: object) -> Any:  # noqa: ANN401 - JSON
+        """The data of an answer without errors."""
+        body: dict[str, Any] = {"query": query, "variables": variables}
+        answer = requests.post(self._url, json=body, timeout=60).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def statuses(self, job: str) -> list[str]:
+        """Of all runs of a job; a backfill of assets runs under a job without a name."""
+        runs = self.ask(RUNS)["runsOrError"]["results"]
+        return [run["status"] for run in runs if run["jobName"] == job]
+
+    def stop(self) -> None:
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(signal.SIGINT)
+        _, left = psutil.wait_procs([psutil.Process(self.process.pid), *children], timeout=30)
+        for process in left:
+            process.kill()
+        self.process.wait()
+
+
+def until(is_so: Callable[[], bool], seconds: float = 300) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def from_command_line(tmp_path_factory: pytest.TempPathFactory) -> Plant:
+    """A line that ``vision-assets run`` has made."""
+    plant = Plant(tmp_path_factory.mktemp("cli"))
+    for batch in BATCHES:
+        settings = plant.deliver(batch)
+    plant.run("--config", str(settings))
+    return plant
+
+
+@pytest.fixture
+def delivered(from_command_line: Plant, tmp_path: Path) -> Plant:
+    """A line with the same deliveries and settings that nothing has run on."""
+    plant = Plant(tmp_path)
+    for batch in BATCHES:
+        plant.deliver(batch)
+    config.save(plant.store, LINE, config.load(from_command_line.store, LINE))
+    return plant
+
+
+@pytest.fixture
+def webserver(delivered: Plant) -> Iterator[Webserver]:
+    server = Webserver(delivered)
+    yield server
+    server.stop()
+
+
+def names(plant: Plant) -> dict[str, str | None]:
+    """The line's current artifacts."""
+    found = {kind: artifacts.current(plant.store, LINE, kind) for kind in KINDS}
+    return {kind: each.name if each else None for kind, each in found.items()}
+
+
+def ingested(plant: Plant) -> set[str]:
+    return {key.batch for key in batches.ingested(plant.store, LINE)}
+
+
+def test_a_backfill_and_the_job_line_give_what_the_command_gives(
+    from_command_line: Plant, delivered: Plant, webserver: Webserver
+) -> None:
+    keys = [str(BatchKey(LINE.site, LINE.line, batch)) for batch in BATCHES]
+    selector = {**REPOSITORY, "sensorName": "landing"}
+    sensor = webserver.ask(SENSOR, selector=selector)["sensorOrError"]
+    webserver.ask(STOP_SENSOR, id=sensor["id"])
+    for key in keys:
+        webserver.ask(ADD, key=key, set="batches", repository=REPOSITORY)
+    webserver.ask(ADD, key=str(LINE), set="lines", repository=REPOSITORY)
+    paths = [{"path": ["frames"]}, {"path": ["labels"]}]
+    params = {"assetSelection": paths, "partitionNames": keys}
+    started = webserver.ask(BACKFILL, params=params)["launchPartitionBackfill"]
+    assert started["__typename"] == "LaunchBackfillSuccess", started
+    until(lambda: ingested(delivered) == set(BATCHES))
+    run = {
+        "selector": {**REPOSITORY, "pipelineName": "line"},
+        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": str(LINE)}]},
+    }
+    until(lambda: set(webserver.statuses("__ASSET_JOB")) == {"SUCCESS"})
+    launched = webserver.ask(LAUNCH, params=run)["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    until(lambda: webserver.statuses("line") in (["SUCCESS"], ["FAILURE"]))
+    assert webserver.statuses("line") == ["SUCCESS"]
+    assert names(delivered) == names(from_command_line)
+
+
+def test_the_sensor_ingests_what_was_delivered(delivered: Plant, webserver: Webserver) -> None:
+    until(lambda: ingested(delivered) == set(BATCHES))
+    until(lambda: webserver.statuses("batch") == ["SUCCESS"] * len(BATCHES))
