@@ -20,7 +20,8 @@ mkdir -p "$work"
 python benchmarks/tiles/table.py "$data" "$work/table/tiles.csv"
 vision-assets import "$work/table/tiles.csv" --layout csv --line $line
 cat >"$work/line.yaml" <<YAML
-training: {backbone: $weights, height_px: 320, width_px: 320, epochs: 16, patience: 16, flips: true}
+training: {backbone: $weights, height_px: 384, width_px: 384, epochs: 16, patience: 16, flips: true}
+split: {tune: 0.08, calibrate: 0.12, test: 0.25}
 costs: {escape: 10, overkill: 1, review: 0.3}
 limits: {max_escape_rate: 0.5, max_overkill_rate: 0.5, max_review_share: 0.1, max_latency_ms: 500}
 YAML

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from store.keys import LineKey
 from store.root import Store
@@ -50,8 +51,16 @@ class Plant:
 
     def deliver(self, batch: str) -> Path:
         """Render a batch; the file of the settings that make its line quick to train."""
-        frames = ["--frames", "70", "--defect-rate", "0.4"]
-        self.command("vision-assets", "simulate", "--line", str(LINE), "--batch", batch, *frames)
+        words = [
+            "simulate",
+            "--line",
+            str(LINE),
+            "--batch",
+            batch,
+            "--seed",
+            str(crc32(batch.encode())),
+        ]
+        self.command("vision-assets", *words, "--frames", "70", "--defect-rate", "0.4")
         settings = self.folder / "line.yaml"
         settings.write_text(SETTINGS)
         return settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -42,24 +43,28 @@ RUNS = "{ runsOrError { ... on Runs { results { runId status jobName } } } }"
 
 
 class Webserver:
-    """``dagster dev`` on a free port, asked as its pages ask it."""
+    """``make ui`` on a free port, asked as its pages ask it."""
 
     def __init__(self, plant: Plant) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
         self._url = f"http://127.0.0.1:{port}/graphql"
-        program = str(Path(sys.executable).with_name("dagster"))
-        root = Path(__file__).parent.parent
+        root, programs = Path(__file__).parent.parent, Path(sys.executable).parent
+        path = f"{programs}:{os.environ['PATH']}"
         self.process = subprocess.Popen(
-            [program, "dev", "-w", str(root / "workspace.yaml"), "-p", str(port)],
-            cwd=root,
-            env=plant.environment,
+            ["bash", str(root / "deploy" / "ui.sh")],
+            env={**plant.environment, "PATH": path, "PORT": str(port)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until(self._answers)
+        try:
+            until(self._answers)
+        except BaseException:
+            self.stop()
+            raise
 
     def _answers(self) -> bool:
+        assert self.process.poll() is None
         try:
             return bool(self.ask("{ version }"))
         except requests.ConnectionError:
@@ -78,12 +83,13 @@ class Webserver:
         return [run["status"] for run in runs if run["jobName"] == job]
 
     def stop(self) -> None:
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.send_signal(signal.SIGINT)
-        _, left = psutil.wait_procs([psutil.Process(self.process.pid), *children], timeout=30)
-        for process in left:
-            process.kill()
-        self.process.wait()
+        """As Ctrl-C does; what is left then is killed."""
+        if self.process.poll() is None:
+            children = psutil.Process(self.process.pid).children(recursive=True)
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(60)
+            for process in psutil.wait_procs(children, timeout=30)[1]:
+                process.kill()
 
 
 def until(is_so: Callable[[], bool], seconds: float = 300) -> None:
@@ -105,20 +111,23 @@ def from_command_line(tmp_path_factory: pytest.TempPathFactory) -> Plant:
 
 
 @pytest.fixture
-def delivered(from_command_line: Plant, tmp_path: Path) -> Plant:
-    """A line with the same deliveries and settings that nothing has run on."""
-    plant = Plant(tmp_path)
-    for batch in BATCHES:
-        plant.deliver(batch)
-    config.save(plant.store, LINE, config.load(from_command_line.store, LINE))
-    return plant
+def plant(tmp_path: Path) -> Plant:
+    """A plant to which nothing was delivered."""
+    return Plant(tmp_path)
 
 
 @pytest.fixture
-def webserver(delivered: Plant) -> Iterator[Webserver]:
-    server = Webserver(delivered)
+def webserver(plant: Plant) -> Iterator[Webserver]:
+    server = Webserver(plant)
     yield server
     server.stop()
+
+
+def deliver(plant: Plant, like: Plant) -> None:
+    """The deliveries and the settings of another plant."""
+    for batch in BATCHES:
+        plant.deliver(batch)
+    config.save(plant.store, LINE, config.load(like.store, LINE))
 
 
 def names(plant: Plant) -> dict[str, str | None]:
@@ -132,12 +141,13 @@ def ingested(plant: Plant) -> set[str]:
 
 
 def test_a_backfill_and_the_job_line_give_what_the_command_gives(
-    from_command_line: Plant, delivered: Plant, webserver: Webserver
+    from_command_line: Plant, plant: Plant, webserver: Webserver
 ) -> None:
     keys = [str(BatchKey(LINE.site, LINE.line, batch)) for batch in BATCHES]
     selector = {**REPOSITORY, "sensorName": "landing"}
     sensor = webserver.ask(SENSOR, selector=selector)["sensorOrError"]
     webserver.ask(STOP_SENSOR, id=sensor["id"])
+    deliver(plant, from_command_line)
     for key in keys:
         webserver.ask(ADD, key=key, set="batches", repository=REPOSITORY)
     webserver.ask(ADD, key=str(LINE), set="lines", repository=REPOSITORY)
@@ -145,7 +155,7 @@ def test_a_backfill_and_the_job_line_give_what_the_command_gives(
     params = {"assetSelection": paths, "partitionNames": keys}
     started = webserver.ask(BACKFILL, params=params)["launchPartitionBackfill"]
     assert started["__typename"] == "LaunchBackfillSuccess", started
-    until(lambda: ingested(delivered) == set(BATCHES))
+    until(lambda: ingested(plant) == set(BATCHES))
     run = {
         "selector": {**REPOSITORY, "pipelineName": "line"},
         "executionMetadata": {"tags": [{"key": "dagster/partition", "value": str(LINE)}]},
@@ -155,9 +165,11 @@ def test_a_backfill_and_the_job_line_give_what_the_command_gives(
     assert launched["__typename"] == "LaunchRunSuccess", launched
     until(lambda: webserver.statuses("line") in (["SUCCESS"], ["FAILURE"]))
     assert webserver.statuses("line") == ["SUCCESS"]
-    assert names(delivered) == names(from_command_line)
+    assert names(plant) == names(from_command_line)
 
 
-def test_the_sensor_ingests_what_was_delivered(delivered: Plant, webserver: Webserver) -> None:
-    until(lambda: ingested(delivered) == set(BATCHES))
+def test_the_sensor_ingests_what_was_delivered(plant: Plant, webserver: Webserver) -> None:
+    for batch in BATCHES:
+        plant.deliver(batch)
+    until(lambda: ingested(plant) == set(BATCHES))
     until(lambda: webserver.statuses("batch") == ["SUCCESS"] * len(BATCHES))
