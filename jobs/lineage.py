@@ -22,9 +22,9 @@ from store import artifacts, batches, ledger
 from store.errors import NotFound
 from store.keys import LineKey
 from store.root import Store
-from vision_assets.deployment.promote import gates_of
 from vision_assets.evaluation import evaluate
 from vision_assets.evaluation.figures import Evaluation
+from vision_assets.export.attached import gates_of
 from vision_assets.partitions import register
 
 _KINDS = ("snapshots", "models", "evaluations", "bundles")

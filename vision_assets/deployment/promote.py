@@ -1,20 +1,24 @@
 """Promotion and rollback: the only writers of a line's release ledger.
 
 Gates are enforced here, from the evidence in the store: a check that failed in an earlier run does
-not stop a later one.
+not stop a later one. What was measured at export stays; what it is compared with, limits and
+releases, is taken as it is now.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from inspection.bundle import KIND
-from inspection.evidence import GATES, Gate, read_gates
+from inspection.evidence import EVIDENCE, Gate, read_evidence
 from store import artifacts, ledger, tables
 from store.errors import InvalidInput, Refused
 from store.keys import LineKey
 from store.ledger import Draft, Entry
 from store.root import Store
+from vision_assets import config
+from vision_assets.export.attached import gates_of
 
 
 def promote(
@@ -34,15 +38,16 @@ def promote(
 
     Raises:
         NotFound: when the line has no such bundle.
+        Corrupt: when a file of the bundle is not what its manifest says; no reason forces that.
         Refused: when a gate failed, evidence is missing, or a forced promotion has no reason.
         Conflict: when somebody else promoted at the same time.
     """
-    artifacts.read(store, line, KIND, bundle)
+    verify(store, line, bundle)
     known = ledger.entries(store, line)
     live = ledger.live(known)
     if live and live.bundle == bundle:
         return live
-    gates = gates_of(store, line, bundle)
+    gates = gates_now(store, line, bundle)
     failed = [gate for gate in gates if not gate.passed]
     if (failed or not gates) and not force:
         raise Refused(_refusal(line, bundle, gates, failed))
@@ -59,10 +64,41 @@ def promote(
     return ledger.append(store, line, draft, after=len(known))
 
 
-def gates_of(store: Store, line: LineKey, bundle: str) -> list[Gate]:
-    """The gates of a bundle with their evidence; empty while none are attached."""
+def verify(store: Store, line: LineKey, bundle: str) -> None:
+    """Read every file of a bundle and compare it with what its manifest says.
+
+    Raises:
+        NotFound: when the line has no such bundle.
+        Corrupt: when a file differs; a server would refuse the bundle, too.
+    """
+    files = artifacts.read(store, line, KIND, bundle).files
+    for file in (*files.values(), *artifacts.attachments(store, line, KIND, bundle).values()):
+        tables.read_verified(store, file)
+
+
+def gates_now(store: Store, line: LineKey, bundle: str) -> list[Gate]:
+    """The gates of a bundle under the line's present limits and releases.
+
+    Parity, which depends on neither, is as it was measured.
+    """
+    from vision_assets.evaluation import evaluate, releases  # scipy takes a second to load
+    from vision_assets.export import gates
+
     attached = artifacts.attachments(store, line, KIND, bundle)
-    return read_gates(tables.read_verified(store, attached[GATES])) if GATES in attached else []
+    if releases.PROVENANCE not in attached:
+        return gates_of(store, line, bundle)
+    provenance = json.loads(tables.read_verified(store, attached[releases.PROVENANCE]))
+    evidence = read_evidence(tables.read_verified(store, attached[EVIDENCE]))
+    figures = evaluate.read(store, line, provenance["evaluation"])
+    limits = config.load(store, line).limits
+    now = [
+        gates.latency(evidence, limits),
+        *gates.rates(figures, limits),
+        *releases.not_worse(store, line, provenance["evaluation"]),
+    ]
+    decided_anew = {gate.name for gate in now} | releases.GATES
+    kept = [g for g in gates_of(store, line, bundle) if g.name not in decided_anew]
+    return [*kept, *now]
 
 
 def rollback(store: Store, line: LineKey, *, who: str, why: str, to: int | None = None) -> Entry:

@@ -24,6 +24,10 @@ from vision_assets.evaluation.evaluate import predictions
 # What export attaches to a bundle; it names the evaluation.
 PROVENANCE = "provenance.json"
 
+_LIVE, _BEST = "not_worse_than_live", "not_worse_than_best"
+GATES = frozenset({_LIVE, _BEST})
+"""Names of the gates that `not_worse` decides."""
+
 
 def not_worse(store: Store, line: LineKey, evaluation: str) -> list[Gate]:
     """Gates ``not_worse_than_live`` and ``not_worse_than_best``; none before the first release.
@@ -42,11 +46,11 @@ def not_worse(store: Store, line: LineKey, evaluation: str) -> list[Gate]:
     settings, new = config.load(store, line), predictions(store, line, evaluation)
     found = {entry.bundle: _against(store, line, entry, new, settings) for entry in known}
     compared = {bundle: each for bundle, each in found.items() if isinstance(each, Comparison)}
-    gates = [_gate("not_worse_than_live", live.release_of(line), found[live.bundle])]
+    gates = [_gate(_LIVE, live.release_of(line), found[live.bundle])]
     if compared:
         best = min(compared, key=lambda bundle: compared[bundle].cost_old)
         name = next(e.release_of(line) for e in known if e.bundle == best)
-        gates.append(_gate("not_worse_than_best", name, compared[best]))
+        gates.append(_gate(_BEST, name, compared[best]))
     return gates
 
 

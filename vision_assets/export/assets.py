@@ -7,7 +7,7 @@ from resources.store import StoreResource
 from store import artifacts, tables
 from store.errors import NotFound
 from store.keys import LineKey
-from vision_assets.deployment.promote import gates_of
+from vision_assets.export.attached import gates_of
 from vision_assets.partitions import lines
 from vision_assets.reporting import logged, table
 

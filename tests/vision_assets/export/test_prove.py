@@ -6,15 +6,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
 from inspection import bundle as bundles
 from inspection.bundle import GRAPH, Bundle
 from inspection.choose import choose
 from inspection.evidence import Gate
 from store import artifacts, tables
-from store.errors import InvalidInput, NotFound, Refused
+from store.errors import Corrupt, InvalidInput, NotFound, Refused
 from store.root import Store
-from tests.data.spots.generate import CONTRACT, TorchEngine, trained
+from tests.data.spots.generate import CONTRACT, SpotNet, TorchEngine, trained
 from tests.vision_assets.export.spot_line import (
     LINE,
     SETTINGS,
@@ -178,6 +179,45 @@ def test_a_later_bundle_is_compared_with_the_live_release(
     gates = _by_name(prove(line_store, LINE, second, evaluation))
     assert gates["not_worse_than_live"].passed
     assert gates["not_worse_than_best"].passed
+
+
+def test_promote_holds_the_bundle_to_the_limits_of_now(line_store: Store, proven: str) -> None:
+    limits = SETTINGS.limits.model_copy(update={"max_latency_ms": 1e-6})
+    config.save(line_store, LINE, SETTINGS.model_copy(update={"limits": limits}))
+    with pytest.raises(Refused, match=r"1 of 6 gates:\n  - latency: .* the limit is 0\.0 ms"):
+        promote(line_store, LINE, proven, who="ada")
+    entry = promote(line_store, LINE, proven, who="ada", why="trial", force=True)
+    assert entry.forced
+    assert entry.evidence["gates"]["latency"] is False
+
+
+def test_promote_compares_with_the_release_that_is_live_now(
+    line_store: Store, evaluation: str, proven: str, graphs: dict[str, bytes]
+) -> None:
+    snapshot = evaluate.read(line_store, LINE, evaluation).snapshot
+    torch.manual_seed(0)
+    blind = TorchEngine(SpotNet())
+    worse = publish_evaluation(line_store, "spots", snapshot, blind, CONTRACT)
+    second = publish_bundle(line_store, worse, {GRAPH: graphs["right"]})
+    first_gates = _by_name(prove(line_store, LINE, second, worse))
+    assert "not_worse_than_live" not in first_gates, "nothing was live when it was exported"
+    promote(line_store, LINE, proven, who="ada")
+    with pytest.raises(Refused, match="not_worse_than_live"):
+        promote(line_store, LINE, second, who="ada")
+
+
+@pytest.mark.parametrize("file", [GRAPH, "gates.json"])
+def test_no_reason_promotes_a_bundle_whose_bytes_were_changed(
+    line_store: Store, proven: str, file: str
+) -> None:
+    files = dict(artifacts.read(line_store, LINE, bundles.KIND, proven).files)
+    files |= artifacts.attachments(line_store, LINE, bundles.KIND, proven)
+    path = line_store.local_path(files[file].path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(Corrupt, match=file.partition(".")[0]):
+        promote(line_store, LINE, proven, who="ada", why="urgent", force=True)
 
 
 def test_an_unknown_bundle_is_refused(line_store: Store, evaluation: str) -> None:
