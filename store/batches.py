@@ -1,9 +1,9 @@
 """Ingested batches: their manifests, and frames by range read.
 
-A batch manifest (numbered document) holds ``delivery`` (listing hash of the landing batch it was
-made from), ``rules`` (hash of the settings it was checked by), ``shards``, ``indexes`` and
-``quarantines`` (lists of stored files) and ``counts`` (``frames``, ``bytes``, ``quarantined``). It
-is cumulative: the highest number describes the whole batch.
+A batch manifest (numbered document) holds ``delivery`` (identity of the delivery it was made from,
+as `store.landing.Delivery` gives it), ``rules`` (hash of the settings it was checked by),
+``shards``, ``indexes`` and ``quarantines`` (lists of stored files) and ``counts`` (``frames``,
+``bytes``, ``quarantined``). It is cumulative: the highest number describes the whole batch.
 
 Index columns, one row a frame: ``frame_id``, ``content_hash``, ``file``, ``camera``,
 ``captured_at`` (microseconds, UTC), ``serial``, ``group``, ``product``, ``exposure_ms``, ``extra``
@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from store import documents, layout, tables
+from store.errors import Corrupt
+from store.hashing import sha256
 from store.keys import BatchKey, LineKey
 from store.root import Store
 from store.tables import StoredFile
@@ -92,17 +94,53 @@ def index(store: Store, current: BatchManifest) -> pl.LazyFrame:
 
     Raises:
         ValueError: when the batch holds no frame.
+        Corrupt: when a table is not what the manifest states.
     """
     return tables.scan_tables(store, current.indexes)
 
 
+class Place(NamedTuple):
+    """Where the bytes of one frame are and what they are, by the columns of the index."""
+
+    frame_id: str
+    content_hash: str
+    shard: str
+    offset: int
+    length: int
+
+
+def places(rows: pl.DataFrame) -> list[Place]:
+    """The places of frames, in the order of `rows`: index rows with the columns of `Place`."""
+    return [Place(*row) for row in rows.select(Place._fields).iter_rows()]
+
+
+def read_frame(store: Store, place: Place) -> bytes:
+    """Original bytes of one frame in one range read, checked against its content hash.
+
+    Raises:
+        Corrupt: when the shard holds other bytes there.
+    """
+    data = store.read_range(place.shard, place.offset, place.length)
+    found = sha256(data)
+    if found != place.content_hash:
+        raise Corrupt(
+            f"frame {place.frame_id} of batch {layout.batch_of(place.shard)}: its {len(data)} "
+            f"bytes in {place.shard} from {place.offset} have SHA-256 {found[:12]}…, it was "
+            f"ingested with {place.length} and {place.content_hash[:12]}…; restore the shard from "
+            "a backup"
+        )
+    return data
+
+
 def read_frames(store: Store, rows: pl.DataFrame) -> Iterator[tuple[str, bytes]]:
-    """Original bytes of frames as (frame id, bytes), one range read each, in the order of `rows`.
+    """Original bytes of frames as (frame id, bytes), in the order of `rows`.
 
     Args:
         store: Where the shards are.
-        rows: Index rows with ``frame_id``, ``shard``, ``offset`` and ``length``.
+        rows: Index rows with the columns of `Place`.
+
+    Raises:
+        Corrupt: as `read_frame`.
     """
-    columns = rows.select("frame_id", "shard", "offset", "length")
-    for frame_id, shard, offset, length in columns.iter_rows():
-        yield frame_id, store.read_range(shard, offset, length)
+    for place in places(rows):
+        yield place.frame_id, read_frame(store, place)

@@ -28,17 +28,23 @@ def tables_of(store: Store, key: BatchKey) -> list[StoredFile]:
 
 
 def recorded(store: Store, key: BatchKey) -> str:
-    """The listing hash of the delivery whose label file was recorded last; empty before any."""
+    """The identity of the delivery whose label file was recorded last; empty before any."""
     current = documents.latest(store, layout.label_manifests(key))
     return str(current[1].get("delivery", "")) if current else ""
 
 
-def mark_recorded(store: Store, key: BatchKey, listing: str) -> None:
-    """Say that everything the label file of a delivery holds is recorded (or it has none)."""
+def mark_recorded(store: Store, key: BatchKey, identity: str) -> None:
+    """Say that everything the label file of a delivery holds is recorded (or it has none).
+
+    Args:
+        store: Where the events are.
+        key: The batch.
+        identity: Of the delivery, as `store.landing.Delivery` gives it.
+    """
 
     def change(current: documents.Document | None) -> documents.Document | None:
         now = current or {"events": []}
-        return None if now.get("delivery") == listing else {**now, "delivery": listing}
+        return None if now.get("delivery") == identity else {**now, "delivery": identity}
 
     documents.update(store, layout.label_manifests(key), change)
 

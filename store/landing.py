@@ -50,6 +50,16 @@ class Delivery:
     listing: str
     completed_at: str
 
+    @property
+    def identity(self) -> str:
+        """Which delivery this is: what was listed, and when it was completed.
+
+        Other labels or pixels of equal length leave the listing as it was; that a batch was
+        delivered again is told by its new mark. What is equal after all is found out when it is
+        read.
+        """
+        return content_name([self.listing, self.completed_at])
+
 
 class LandingWriter:
     """Writes one landing batch; nothing is delivered before `complete`.
@@ -131,7 +141,7 @@ def delivery(store: Store, key: BatchKey) -> Delivery | None:
     try:
         value = json.loads(store.read(path))
         return Delivery(int(value["frames"]), str(value["listing"]), str(value["completed_at"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InvalidInput(
             f"{path} should be a JSON object with frames, listing and completed_at ({error}); "
             "write it again, last of all"

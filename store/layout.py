@@ -33,6 +33,15 @@ def batch(key: BatchKey) -> str:
     return f"{batches(key.line_key)}/{key.batch}"
 
 
+def batch_of(path: str) -> str:
+    """The name of the batch that a data file of `batch` belongs to.
+
+    >>> batch_of("lines/turin/press-3/batches/shift-1/frames-0a1b.tar")
+    'shift-1'
+    """
+    return path.rpartition("/")[0].rpartition("/")[2]
+
+
 def batch_manifests(key: BatchKey) -> str:
     """Numbered documents: what the batch consists of."""
     return f"{batch(key)}/manifests"

@@ -5,6 +5,7 @@ polars is imported inside the functions: the server imports this package without
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,12 +59,27 @@ def read_verified(store: Store, file: StoredFile) -> bytes:
         Corrupt: when size or hash differ.
     """
     data = store.read(file.path)
-    if len(data) != file.size or sha256(data) != file.sha256:
-        raise Corrupt(
-            f"{file.path}: found {len(data)} bytes with SHA-256 {sha256(data)[:12]}…, its manifest "
-            f"states {file.size} and {file.sha256[:12]}…; restore the file from a backup"
-        )
+    _compare(file, len(data), sha256(data))
     return data
+
+
+def verify(store: Store, file: StoredFile) -> None:
+    """Check a file against its manifest in bounded memory.
+
+    Raises:
+        Corrupt: when size or hash differ.
+    """
+    size = store.size(file.path)
+    with open(store.local_path(file.path), "rb") as stream:
+        _compare(file, size, hashlib.file_digest(stream, "sha256").hexdigest())
+
+
+def _compare(file: StoredFile, size: int, digest: str) -> None:
+    if (size, digest) != (file.size, file.sha256):
+        raise Corrupt(
+            f"{file.path}: found {size} bytes with SHA-256 {digest[:12]}…, its manifest states "
+            f"{file.size} and {file.sha256[:12]}…; restore the file from a backup"
+        )
 
 
 def write_table(store: Store, folder: str, stem: str, table: pl.DataFrame) -> StoredFile:
@@ -73,21 +89,33 @@ def write_table(store: Store, folder: str, stem: str, table: pl.DataFrame) -> St
     return write_named(store, folder, stem, ".parquet", buffer.getvalue())
 
 
-def read_table(store: Store, file: StoredFile) -> pl.DataFrame:
-    """A table, checked against its manifest."""
+def read_table(
+    store: Store, file: StoredFile, columns: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """A table, or some of its columns, checked against its manifest.
+
+    Raises:
+        Corrupt: when size or hash differ.
+    """
     import polars as pl
 
-    return pl.read_parquet(io.BytesIO(read_verified(store, file)))
+    data = io.BytesIO(read_verified(store, file))
+    return pl.read_parquet(data, columns=list(columns) if columns else None)
 
 
 def scan_tables(store: Store, files: Sequence[StoredFile]) -> pl.LazyFrame:
-    """Several tables of one schema as a lazy frame that reads only what is asked of it.
+    """Several tables of one schema as a lazy frame that decodes only what is asked of it.
+
+    Each file is checked against its manifest first.
 
     Raises:
         ValueError: when `files` is empty (a lazy frame without a schema helps nobody).
+        Corrupt: when size or hash of one differ.
     """
     import polars as pl
 
     if not files:
         raise ValueError("no tables to scan")
+    for file in files:
+        verify(store, file)
     return pl.scan_parquet([store.local_path(file.path) for file in files])

@@ -158,4 +158,4 @@ def test_three_kills(delivered: Plant, tmp_path: Path) -> None:
 @pytest.mark.timeout(3600)
 def test_fifty_kills(delivered: Plant, tmp_path: Path) -> None:
     met = kill_often(delivered, tmp_path, 50)
-    assert {"frames", "model", "bundle"} <= met.keys()
+    assert len(met) >= 4, met

@@ -5,14 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
-from sensors.landing import MOST_RUNS_A_TICK, requests, waiting
+from resources.store import StoreResource
+from sensors.landing import MOST_RUNS_A_TICK, landing_sensor, requests, unreadable, waiting
 from store import documents, events, layout
 from store.batches import BatchManifest
-from store.keys import BatchKey
+from store.keys import BatchKey, LineKey
 from store.landing import LandingWriter
 from store.root import Store
+from tests.data.labels.generate import Delivery
+from vision_assets.config import LineConfig
+from vision_assets.labels import events as label_events
+from vision_assets.labels.current import current
+from vision_assets.labels.record import record_batch
 
 
 @pytest.fixture
@@ -20,36 +27,36 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path))
 
 
-def deliver(store: Store, key: BatchKey, *files: str) -> str:
+def deliver(store: Store, key: BatchKey, *files: str, hour: int = 0) -> str:
     writer = LandingWriter(store, key)
     for file in files:
         writer.add_frame(file, file.encode(), {"camera": "c"})
-    return writer.complete(datetime(2026, 1, 1, tzinfo=UTC)).listing
+    return writer.complete(datetime(2026, 1, 1, hour, tzinfo=UTC)).identity
 
 
-def ingest(store: Store, key: BatchKey, listing: str) -> None:
+def ingest(store: Store, key: BatchKey, identity: str) -> None:
     """A manifest that says the delivery was ingested."""
     number = len(documents.numbers(store, layout.batch_manifests(key))) + 1
-    manifest = BatchManifest(listing, [], [], [])
+    manifest = BatchManifest(identity, [], [], [])
     documents.create(store, layout.batch_manifests(key), number, manifest.to_document())
-    events.mark_recorded(store, key, listing)
+    events.mark_recorded(store, key, identity)
 
 
 def test_a_complete_delivery_waits_until_it_is_ingested(store: Store) -> None:
     key = BatchKey("a", "b", "c")
-    listing = deliver(store, key, "1.jpg")
-    assert waiting(store) == [(key, listing)]
-    ingest(store, key, listing)
+    identity = deliver(store, key, "1.jpg")
+    assert waiting(store) == [(key, identity)]
+    ingest(store, key, identity)
     assert waiting(store) == []
 
 
 def test_a_batch_without_its_labels_waits_still(store: Store) -> None:
     """As when a blocking check stopped the run between frames and labels."""
     key = BatchKey("a", "b", "c")
-    listing = deliver(store, key, "1.jpg")
-    manifest = BatchManifest(listing, [], [], [])
+    identity = deliver(store, key, "1.jpg")
+    manifest = BatchManifest(identity, [], [], [])
     documents.create(store, layout.batch_manifests(key), 1, manifest.to_document())
-    assert waiting(store) == [(key, listing)]
+    assert waiting(store) == [(key, identity)]
 
 
 def test_an_unfinished_delivery_does_not_wait(store: Store) -> None:
@@ -64,15 +71,60 @@ def test_a_batch_that_grew_waits_again_with_another_run_key(store: Store) -> Non
     second = deliver(store, key, "1.jpg", "2.jpg")
     assert second != first
     assert waiting(store) == [(key, second)]
-    keys = {requests([(key, listing)]).run_requests[0].run_key for listing in (first, second)}  # type: ignore[index]
+    keys = {requests([(key, identity)]).run_requests[0].run_key for identity in (first, second)}  # type: ignore[index]
     assert len(keys) == 2
 
 
 def test_a_mark_that_cannot_be_read_does_not_stop_the_others(store: Store) -> None:
     good = BatchKey("a", "b", "good")
-    listing = deliver(store, good, "1.jpg")
+    identity = deliver(store, good, "1.jpg")
     store.write("landing/a/b/bad/_COMPLETE", b"not json")
-    assert waiting(store) == [(good, listing)]
+    assert waiting(store) == [(good, identity)]
+
+
+def test_a_mark_that_cannot_be_read_is_named(store: Store) -> None:
+    deliver(store, BatchKey("a", "b", "good"), "1.jpg")
+    store.write("landing/a/b/bad/_COMPLETE", b'{"frames": 3, "lis')
+    store.write("landing/a/other/bad/_COMPLETE", b"[]")
+    (fault,) = unreadable(store, LineKey("a", "b"))
+    assert fault.startswith("a/b/bad: landing/a/b/bad/_COMPLETE should be a JSON object")
+    assert len(unreadable(store, None)) == 2
+    assert unreadable(store, LineKey("a", "c")) == []
+
+
+def test_the_sensor_tells_of_marks_that_cannot_be_read(store: Store) -> None:
+    store.write("landing/a/b/bad/_COMPLETE", b"\xff\x00")
+    with dg.build_sensor_context(resources={"store": StoreResource(url=store.url)}) as context:
+        result = landing_sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    assert result.skip_reason is not None
+    assert "a/b/bad: landing/a/b/bad/_COMPLETE should be" in str(result.skip_reason.skip_message)
+
+
+def test_a_redelivery_of_equal_sizes_waits_again(store: Store) -> None:
+    key = BatchKey("a", "b", "c")
+    first = deliver(store, key, "1.jpg")
+    ingest(store, key, first)
+    second = deliver(store, key, "1.jpg", hour=1)
+    assert waiting(store) == [(key, second)]
+    keys = {requests([(key, each)]).run_requests[0].run_key for each in (first, second)}  # type: ignore[index]
+    assert len(keys) == 2
+
+
+def test_corrected_labels_of_equal_length_arrive(store: Store) -> None:
+    settings = LineConfig(classes=("pit",))
+    delivery = Delivery(store, BatchKey("a", "b", "c"), settings)
+    labels = {"0.png": "good", "1.png": "defect"}
+    for hour, said in ((12, labels), (13, {"0.png": "defect", "1.png": "good"})):
+        rows = [{"file": file, "label": label} for file, label in said.items()]
+        delivery.bring(2, rows, hour=hour)
+        assert waiting(store) != []
+        record_batch(store, delivery.key, settings)
+        assert waiting(store) == []
+        found = current(label_events.read(store, delivery.key))
+        assert dict(found.select("frame_id", "label").iter_rows()) == {
+            f"frame-{number}": label for number, label in enumerate(said.values())
+        }
 
 
 def test_requests_register_batches_and_lines(store: Store) -> None:

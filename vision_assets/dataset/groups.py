@@ -22,7 +22,7 @@ def assign_groups(frames: pl.DataFrame, earlier: Mapping[str, str]) -> pl.DataFr
     Args:
         frames: Columns ``frame_id``, ``content_hash``, ``batch``, ``captured_at``, ``serial``,
             ``declared_group`` (both nullable) and ``stratum`` (a class, or ``good``).
-        earlier: Group by frame id, of the snapshot before. A frame that was in a block stays in
+        earlier: Group by frame id, of earlier snapshots. A frame that was in a block stays in
             it, and a batch that was split into blocks goes on so, however many batches there are.
 
     Returns:

@@ -42,7 +42,7 @@ def assign_roles(
     Args:
         frames: Columns ``frame_id``, ``group``, ``stratum`` and ``captured_at``.
         split: Shares of groups per role, kept within each stratum.
-        earlier: Role by frame id, of the snapshot before; empty for the first.
+        earlier: Role by frame id, the last that a snapshot gave it; empty for the first.
     """
     old = pl.Series("old_role", [earlier.get(name) for name in frames["frame_id"]], dtype=pl.String)
     groups = (

@@ -4,8 +4,12 @@ A snapshot lists one table per batch (frames, labels, roles). A table is named b
 shared by all snapshots in which the batch looks the same: a new batch writes one table.
 
 Table columns: ``frame_id``, ``content_hash``, ``batch``, ``camera``, ``product``, ``captured_at``,
-``part`` (serial, else frame id), ``group``, ``role``, ``label``, ``classes``, ``has_mask``,
-``event_id``.
+``part``, ``group``, ``role``, ``label``, ``classes``, ``has_mask``, ``event_id``. No frame id is
+there twice.
+
+A ``part`` is what a verdict is given to and rates count: a serial within its batch
+(``batch/serial``), for the line decides anew whenever a part passes; without a serial the frame id.
+A ``group`` is what a role is given to: it holds all frames of a serial, whatever their batch.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from vision_assets.labels.current import current
 from vision_assets.labels.masks import class_mask
 
 KIND = "snapshots"
-VERSION = "1"
+VERSION = "2"
 _COLUMNS = [
     "frame_id",
     "content_hash",
@@ -49,6 +53,7 @@ _COLUMNS = [
     "event_id",
 ]
 
+_FRAME = ["batch", "frame_id", "content_hash"]
 _PLACES = {
     "frame_id": pl.String(),
     "content_hash": pl.String(),
@@ -63,26 +68,30 @@ _PLACES = {
 def freeze(store: Store, line: LineKey) -> Artifact:
     """The snapshot of everything that is ingested and labelled now.
 
-    It becomes the line's current snapshot, whose roles the next one inherits. Nothing new since:
+    It becomes the line's current snapshot. Roles of all earlier ones are kept. Nothing new since:
     the current one is found again.
 
     Raises:
         InvalidInput: when no frame is labelled, or frames of the line differ in channels.
     """
     settings = config.load(store, line)
-    labelled, unlabelled = _labelled_frames(store, line)
+    everything, unlabelled = _labelled_frames(store, line)
     parent = artifacts.current(store, line, KIND)
-    before = _tables(store, parent) if parent else None
+    before = _history(store, line)
+    labelled = _each_once(everything, before)
     channels = _channels(line, labelled)
-    grouped = assign_groups(labelled, _earlier(before, "group"))
-    assignment = assign_roles(grouped, settings.split, _earlier(before, "role"))
+    grouped = assign_groups(labelled, _earlier(labelled, before, "group"))
+    assignment = assign_roles(grouped, settings.split, _earlier(labelled, before, "role"))
     files = _write_tables(store, line, assignment.frames)
     # What a row holds is decided by the code's version, the classes and the split; the rest of the
     # settings (costs, limits, …) do not change it and are only recorded.
     decides = {"version": VERSION, "task": settings.task, "classes": list(settings.classes)}
     name = content_name({**decides, "tables": {key: file.sha256 for key, file in files.items()}})
     inputs = {**decides, "config": settings.hash, "parent": parent.name if parent else None}
-    summary = _summary(assignment, settings, unlabelled) | {"channels": channels}
+    summary = _summary(assignment, settings, len(everything) - len(labelled)) | {
+        "unlabelled": unlabelled,
+        "channels": channels,
+    }
     snapshot = artifacts.publish(store, line, Artifact(KIND, name, inputs, files, summary))
     artifacts.make_current(store, line, KIND, snapshot.name)
     return snapshot
@@ -102,11 +111,13 @@ def frames(store: Store, line: LineKey, name: str) -> pl.DataFrame:
     keys = [BatchKey(line.site, line.line, batch) for batch in table["batch"].unique().sort()]
     places = pl.concat(
         [
-            _index(store, key).select(pl.col(name).cast(kind) for name, kind in _PLACES.items())
+            _index(store, key)
+            .select(pl.col(name).cast(kind) for name, kind in _PLACES.items())
+            .with_columns(batch=pl.lit(key.batch))
             for key in keys
         ]
     )
-    found = table.join(places, on=["frame_id", "content_hash"], how="inner", maintain_order="left")
+    found = table.join(places, on=_FRAME, how="inner", maintain_order="left")
     if len(found) != len(table):
         raise Corrupt(
             f"snapshot {name}: {len(table) - len(found)} of {len(table)} frames are not in the "
@@ -172,7 +183,7 @@ def _rows(joined: pl.DataFrame, batch: str) -> pl.DataFrame:
         "captured_at",
         "serial",
         pl.col("group").alias("declared_group"),
-        pl.coalesce("serial", "frame_id").alias("part"),
+        pl.coalesce(pl.lit(batch + "/") + pl.col("serial"), "frame_id").alias("part"),
         "label",
         pl.col("classes").list.sort(),
         pl.col("mask_png").is_not_null().alias("has_mask"),
@@ -203,8 +214,41 @@ def _channels(line: LineKey, labelled: pl.DataFrame) -> int:
     return int(next(iter(counts)))
 
 
-def _earlier(before: pl.DataFrame | None, column: str) -> dict[str, str]:
-    return {} if before is None else dict(before.select("frame_id", column).rows())
+def _history(store: Store, line: LineKey) -> pl.DataFrame:
+    """Every frame that a snapshot ever held, with the batch, group and role it had last.
+
+    Labels come and go, roles stay: a frame that a model has learnt from never tests a later one.
+    A table that several snapshots share is read once.
+    """
+    files: dict[str, StoredFile] = {}
+    for snapshot in reversed(list(artifacts.every(store, line, KIND))):
+        files |= {f.sha256: f for f in snapshot.files.values() if f.sha256 not in files}
+    columns = [*_FRAME, "group", "role"]
+    found = [tables.read_table(store, file, columns) for file in files.values()]
+    empty = pl.DataFrame(schema=dict.fromkeys(columns, pl.String()))
+    rows = pl.concat([empty, *(table.select(columns) for table in found)])
+    return rows.unique(["frame_id", "content_hash"], keep="first", maintain_order=True)
+
+
+def _each_once(labelled: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """The frames without those whose id another batch has too.
+
+    Ingest lets no frame in twice, but for two batches that were ingested at once. The one that a
+    snapshot has held stays, else that of the first batch.
+    """
+    held = before.select(*_FRAME, held=pl.lit(True))
+    return (
+        labelled.join(held, on=_FRAME, how="left", maintain_order="left")
+        .sort("held", "batch", nulls_last=True, maintain_order=True)
+        .unique("frame_id", keep="first", maintain_order=True)
+        .drop("held")
+    )
+
+
+def _earlier(labelled: pl.DataFrame, before: pl.DataFrame, column: str) -> dict[str, str]:
+    """What frames had before by frame id; other bytes of the same id are another frame."""
+    keys = ["frame_id", "content_hash"]
+    return dict(labelled.select(keys).join(before, on=keys).select("frame_id", column).rows())
 
 
 def _tables(store: Store, snapshot: Artifact) -> pl.DataFrame:
@@ -220,21 +264,22 @@ def _write_tables(store: Store, line: LineKey, rows: pl.DataFrame) -> dict[str, 
     }
 
 
-def _summary(assignment: Assignment, settings: LineConfig, unlabelled: int) -> dict[str, Any]:
+def _summary(assignment: Assignment, settings: LineConfig, left_out: int) -> dict[str, Any]:
     rows = assignment.frames
+    repetitions = _repetitions(rows, left_out)
     counts: dict[str, dict[str, int]] = {role: {} for role in ROLES}
     for role, stratum, number in rows.group_by("role", "stratum").len().sort("stratum").rows():
         counts[role][stratum] = number
     return {
         "frames": len(rows),
         "groups": rows["group"].n_unique(),
-        "unlabelled": unlabelled,
         "counts": counts,
         "split_by": _split_by(rows),
         "groups_that_kept_their_role": assignment.inherited,
         "groups_given_a_role": assignment.given,
         "withdrawn_groups": list(assignment.withdrawn),
-        "warnings": _warnings(counts, settings),
+        "warnings": [*_warnings(counts, settings), *repetitions],
+        "repetitions": repetitions,
     }
 
 
@@ -255,4 +300,22 @@ def _warnings(counts: Mapping[str, Mapping[str, int]], settings: LineConfig) -> 
         missing = [name for name in settings.classes if not have.get(name)]
         if role in ("train", "test") and missing:
             found.append(f"role {role} has no frame of {', '.join(missing)}")
+    return found
+
+
+def _repetitions(rows: pl.DataFrame, left_out: int) -> list[str]:
+    """What is in several batches that one would expect in one."""
+    found = []
+    if left_out:
+        found.append(
+            f"{left_out} frames are left out: another batch has a frame of the same frame_id; "
+            "deliver them under ids that are unique on the line"
+        )
+    batches_of = rows.drop_nulls("serial").group_by("serial").agg(pl.col("batch").n_unique())
+    several = batches_of.filter(pl.col("batch") > 1).height
+    if several:
+        found.append(
+            f"{several} serials occur in several batches: each is kept in one role, and judged as "
+            "a separate part in each batch"
+        )
     return found

@@ -1,5 +1,8 @@
 """Rates per part: a part is as bad as its worst frame, in truth and in verdict.
 
+A part is a serial within its batch (`vision_assets.dataset.snapshot`): the line decides anew
+whenever a part passes, so the REJECT of one hides no escape of another.
+
 REVIEW is neither an escape nor an overkill; its share is a rate of its own.
 """
 

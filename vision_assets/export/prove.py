@@ -147,7 +147,7 @@ def _facts(
 def _reference(store: Store, line: LineKey, evaluation: str, name: str) -> Reference:
     """The test frames of an evaluation with torch's answers; bytes are read when asked for."""
     predictions = evaluate.predictions(store, line, evaluation)
-    places = snapshot.frames(store, line, name).select("frame_id", "shard", "offset", "length")
+    places = snapshot.frames(store, line, name).select(batches.Place._fields)
 
     def read(frame_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         wanted = pl.DataFrame({"frame_id": frame_ids}, schema={"frame_id": pl.String})

@@ -6,6 +6,7 @@ from resources.store import StoreResource
 from store.keys import BatchKey
 from vision_assets import config
 from vision_assets.ingest.ingest import ingest_batch
+from vision_assets.ingest.report import IngestReport
 from vision_assets.partitions import batches
 from vision_assets.reporting import logged
 
@@ -37,6 +38,8 @@ def frames(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materi
             "dagster/row_count": report.frames,
             "added": report.added,
             "quarantined": report.quarantined,
+            "duplicates": report.duplicates,
+            "metadata_without_file": report.without_file,
             "size_mb": round(report.bytes / 1e6, 1),
             "changed": report.changed,
             "manifest": report.number,
@@ -53,9 +56,19 @@ def frames(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materi
             ),
             dg.AssetCheckResult(
                 check_name="metadata_matches",
-                passed=not report.metadata_faults,
+                passed=not report.metadata_faults and not report.duplicates,
                 severity=dg.AssetCheckSeverity.WARN,
-                description="\n".join(report.metadata_faults[:20]) or "every row fits its frame",
+                description=_what_does_not_match(key, report) or "every row fits its frame",
             ),
         ],
     )
+
+
+def _what_does_not_match(key: BatchKey, report: IngestReport) -> str:
+    found = report.metadata_faults[:20]
+    if report.duplicates:
+        found.append(
+            f"{report.duplicates} files are frames that are held already, in this batch or another "
+            f"of the line: left out; `vision-assets quarantine {key}` says where"
+        )
+    return "\n".join(found)

@@ -5,6 +5,7 @@ What a run does with a file that it has seen before, when the delivery or the se
 - same path, same bytes: the frame stays as it is and is not decoded again; metadata that now says
   something else is a fault, because a frame's identity rests on it;
 - same path, other bytes: a new frame beside the old one (its own id, or a fault);
+- a frame that another batch of the line holds: a duplicate, or a fault when only its id is held;
 - quarantined before: looked at again, so that a delivery can be mended;
 - gone from the landing area: a frame stays; a quarantined file leaves the table (the manifest
   before still lists it).
@@ -28,6 +29,7 @@ from store.keys import BatchKey
 from store.root import Store
 from store.tables import StoredFile
 from vision_assets.config import LineConfig
+from vision_assets.ingest.elsewhere import held_elsewhere
 from vision_assets.ingest.examine import Examined, examine_all
 from vision_assets.ingest.metadata import Expectations, Metadata, Row, read_metadata
 from vision_assets.ingest.pack import Packer
@@ -62,7 +64,7 @@ def ingest_batch(
     following = replace(
         _following(store, key, current, files, settings, progress), delivery=delivery, rules=rules
     )
-    if _mark(store, key).listing != delivery:
+    if _mark(store, key).identity != delivery:
         raise Conflict(f"the landing batch {key} changed while it was ingested; run ingest again")
     return _commit(store, key, current, following)
 
@@ -127,6 +129,7 @@ def _following(
     expected = Expectations(key, frozenset(file for file, _ in files), settings, datetime.now(UTC))
     metadata = read_metadata(store, layout.landing(key), expected)
     roll = Roll.of(store, current)
+    roll.elsewhere = held_elsewhere(store, key, list(metadata.rows.values()))
     frames = store.local_path(f"{layout.landing(key)}/{landing.FRAMES}")
     with Packer(store, layout.batch(key)) as packer:
         intake = _Intake(roll, metadata, packer)
@@ -162,7 +165,7 @@ def _write_quarantine(
 
 
 def _delivery(store: Store, key: BatchKey) -> tuple[str, list[tuple[str, int]]]:
-    """The listing hash of a complete delivery; its files below ``frames/`` with sizes, sorted."""
+    """The identity of a complete delivery; its files below ``frames/`` with sizes, sorted."""
     mark = _mark(store, key)
     folder = layout.landing(key)
     files = store.files(folder)
@@ -178,7 +181,7 @@ def _delivery(store: Store, key: BatchKey) -> tuple[str, list[tuple[str, int]]]:
         )
     prefix = f"{landing.FRAMES}/"
     below = [(path.removeprefix(prefix), size) for path, size in files if path.startswith(prefix)]
-    return listing, below
+    return mark.identity, below
 
 
 def _mark(store: Store, key: BatchKey) -> landing.Delivery:

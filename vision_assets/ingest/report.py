@@ -26,7 +26,9 @@ class IngestReport:
         frames: Frames that the batch holds.
         added: Frames that this run added.
         quarantined: Rows of the quarantine table.
-        broken_share: quarantined / (frames + quarantined); 0 for an empty batch.
+        duplicates: How many of them are sound files of frames that are held already.
+        without_file: How many of them are metadata that names no delivered file.
+        broken_share: The other quarantined files, of all files; 0 for an empty batch.
         metadata_faults: Every metadata fault of the batch, equal ones together.
         changed: Whether this run made a new manifest.
         bytes: Of all frames, as captured.
@@ -37,6 +39,8 @@ class IngestReport:
     frames: int
     added: int
     quarantined: int
+    duplicates: int
+    without_file: int
     broken_share: float
     metadata_faults: list[str]
     changed: bool
@@ -46,14 +50,23 @@ class IngestReport:
 
 def report(store: Store, manifest: BatchManifest) -> IngestReport:
     """What a manifest says, for a run that changed nothing."""
+    import polars as pl
+
     refused = quarantine(store, manifest)
-    frames, broken = manifest.counts["frames"], manifest.counts["quarantined"]
+    frames = manifest.counts["frames"]
+    duplicates = refused.filter(pl.col("reason") == "duplicate").height
+    # Of a file that is there the bytes were read before its metadata was looked at.
+    is_bare = (pl.col("reason") == "metadata") & pl.col("content_hash").is_null()
+    without_file = refused.filter(is_bare).height
+    files = frames + refused.height - without_file
     return IngestReport(
         number=manifest.number,
         frames=frames,
         added=0,
-        quarantined=broken,
-        broken_share=broken / max(1, frames + broken),
+        quarantined=refused.height,
+        duplicates=duplicates,
+        without_file=without_file,
+        broken_share=(files - frames - duplicates) / max(1, files),
         metadata_faults=_grouped(refused),
         changed=False,
         bytes=manifest.counts["bytes"],

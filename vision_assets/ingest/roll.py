@@ -1,4 +1,4 @@
-"""The roll of a batch: which frames it holds, so that none enters twice."""
+"""The roll of a batch: which frames it holds, so that none enters it, or its line, twice."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from store.batches import BatchManifest
 from store.errors import UnreadableFrame
 from store.hashing import content_name
 from store.root import Store
+from vision_assets.ingest.elsewhere import Elsewhere
 from vision_assets.ingest.metadata import Row
 
 
@@ -20,9 +21,11 @@ class Roll:
 
     Attributes:
         known: Metadata of frames by (path, content hash), with the id that they have.
+        elsewhere: Frames of the line's other batches that new ones could be taken for.
     """
 
     known: dict[tuple[str, str], Row] = field(default_factory=dict)
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
     _ids: dict[str, tuple[str, str]] = field(default_factory=dict)
     _contents: dict[tuple[str, str, datetime], str] = field(default_factory=dict)
 
@@ -40,7 +43,8 @@ class Roll:
 
         Raises:
             UnreadableFrame: with reason ``duplicate`` (same bytes, camera and time, or same id and
-                bytes) or ``metadata`` (an id that other bytes have); the batch stays as it was.
+                bytes) or ``metadata`` (an id that other bytes have), in this batch or another
+                of the line; the batch stays as it was.
         """
         named = row if row.frame_id else replace(row, frame_id=frame_id(row, content_hash))
         assert named.frame_id is not None
@@ -54,6 +58,7 @@ class Roll:
             raise UnreadableFrame(
                 "metadata", f"frame_id {named.frame_id} belongs to {file}, which has other bytes"
             )
+        self.elsewhere.check(named, content_hash)
         self._enter(named, content_hash)
         return named.frame_id
 

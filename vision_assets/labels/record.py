@@ -113,7 +113,7 @@ def record_batch(
     events.append(store, key, list(change.new))
     found.faults.extend(change.faults)
     if delivery := landing.delivery(store, key):
-        stored_events.mark_recorded(store, key, delivery.listing)
+        stored_events.mark_recorded(store, key, delivery.identity)
     return _report(frames, events.read(store, key, events.WITHOUT_MASKS), len(change.new), found)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from inspection.contract import InputSpec
 from inspection.preprocess import fit, prepare_unmeasured
+from store import batches
 from store.root import Store
 
 Pixels = NDArray[np.uint8]
@@ -43,14 +44,14 @@ class FrameSource:
 
         Args:
             store: Where the shards are.
-            frames: Columns ``frame_id``, ``label``, ``classes``, ``shard``, ``offset``, ``length``.
+            frames: Columns ``label``, ``classes`` and those of `store.batches.Place`.
             masks: Packed masks by frame id, from `pack_mask`.
             spec: The network's input.
             budget_bytes: Memory for decoded frames.
         """
         self._store = store
         self.spec = spec
-        self._places = frames.select("shard", "offset", "length").rows()
+        self._places = batches.places(frames)
         self._masks = [masks.get(frame_id) for frame_id in frames["frame_id"]]
         self.is_defective: list[bool] = (frames["label"] != "good").to_list()
         self.classes = [
@@ -66,7 +67,11 @@ class FrameSource:
         return len(self._places)
 
     def pixels(self, position: int) -> Pixels:
-        """(h, w, channels) uint8; not to be changed."""
+        """(h, w, channels) uint8; not to be changed.
+
+        Raises:
+            Corrupt: when the store holds other bytes than were ingested.
+        """
         if self._kept is None:
             return self._decode(position)
         kept = self._kept[position]
@@ -88,8 +93,8 @@ class FrameSource:
         return self._masks[position] is not None
 
     def _decode(self, position: int) -> Pixels:
-        shard, offset, length = self._places[position]
-        return prepare_unmeasured(self._store.read_range(shard, offset, length), self.spec)
+        data = batches.read_frame(self._store, self._places[position])
+        return prepare_unmeasured(data, self.spec)
 
 
 def pack_mask(mask: Pixels, spec: InputSpec) -> bytes | None:

@@ -36,9 +36,9 @@ def frame(
 class Batch:
     """One landing batch and its ingest."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "monday", line: str = "press") -> None:
         self.store = Store(str(folder))
-        self.key = BatchKey("turin", "press", "monday")
+        self.key = BatchKey("turin", line, name)
         self.landing = layout.landing(self.key)
         self._open: LandingWriter | None = None
 

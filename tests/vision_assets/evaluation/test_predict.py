@@ -74,3 +74,13 @@ def test_a_damaged_model_is_refused(store: Store, tmp_path: Path) -> None:
 def test_without_frames_there_are_no_outputs(store: Store) -> None:
     rows = snapshot.frames(store, LINE, deliver(store, 20).name).filter(pl.lit(False))
     assert dict(outputs(store, rows, CONTRACT, DarkEngine(), 1, silent).schema) == SCHEMA
+
+
+def test_changed_bytes_of_a_frame_are_not_judged(store: Store) -> None:
+    rows = snapshot.frames(store, LINE, deliver(store, 20).name)
+    place = batches.places(rows)[7]
+    shard = bytearray(store.read(place.shard))
+    shard[place.offset + place.length // 2] ^= 1
+    store.write(place.shard, bytes(shard))
+    with pytest.raises(Corrupt, match="frame b1-f7 of batch b1: .* restore the shard"):
+        outputs(store, rows, CONTRACT, DarkEngine(), 2, silent)

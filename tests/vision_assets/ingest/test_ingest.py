@@ -209,6 +209,8 @@ def test_duplicates_are_set_aside(batch: Batch) -> None:
         "f.jpg": ("duplicate", "same frame_id and bytes as e.jpg"),
         "g.jpg": ("metadata", "frame_id x belongs to e.jpg, which has other bytes"),
     }
+    assert report.duplicates == 2
+    assert report.broken_share == pytest.approx(1 / 7), "a duplicate is a sound file"
     assert report.metadata_faults == [
         "g.jpg: frame_id x belongs to e.jpg, which has other bytes",
     ]
@@ -236,6 +238,30 @@ def test_all_metadata_faults_are_reported_at_once(batch: Batch) -> None:
         "no-file.jpg: the metadata names a file that is not below frames/",
         "no-row.jpg: no metadata row names it",
     ]
+
+
+def test_metadata_without_a_file_breaks_no_file(batch: Batch) -> None:
+    batch.add_sound(2)
+    batch.add("zero.jpg", b"")
+    for number in range(7):
+        batch.add(f"gone-{number}.jpg", frame(20 + number))
+    batch.complete()
+    for number in range(7):
+        batch.path(f"gone-{number}.jpg").unlink()
+    batch.mark()
+    report = batch.ingest()
+    assert (report.frames, report.quarantined, report.without_file) == (2, 8, 7)
+    assert report.broken_share == pytest.approx(1 / 3)
+    assert len(report.metadata_faults) == 1
+
+
+def test_surplus_metadata_alone_breaks_nothing(batch: Batch) -> None:
+    batch.add("gone.jpg", frame(1))
+    batch.complete()
+    batch.path("gone.jpg").unlink()
+    batch.mark()
+    report = batch.ingest()
+    assert (report.frames, report.quarantined, report.broken_share) == (0, 1, 0.0)
 
 
 def test_equal_faults_are_told_once(batch: Batch) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from inspection.decode import decode
 from store import batches, layout
+from store.hashing import sha256
 from tests.data.landing.generate import Batch, frame
 from vision_assets.config import IngestSettings, LineConfig
 
@@ -95,6 +96,32 @@ def test_other_bytes_under_the_same_name_are_another_frame(batch: Batch) -> None
     assert batch.quarantine() == {
         "named.jpg": ("metadata", "frame_id n belongs to named.jpg, which has other bytes")
     }
+
+
+def test_other_pixels_of_equal_size_are_noticed(batch: Batch) -> None:
+    batch.add("a.bmp", frame(1, "BMP"))
+    batch.complete()
+    batch.ingest()
+    assert len(frame(1, "BMP")) == len(frame(2, "BMP"))
+    batch.add("a.bmp", frame(2, "BMP"))
+    batch.complete()
+    assert batch.ingest().added == 1
+    assert batch.index()["content_hash"].to_list() == [
+        sha256(frame(seed, "BMP")) for seed in (1, 2)
+    ]
+
+
+def test_the_same_again_under_a_new_mark_adds_nothing(batch: Batch) -> None:
+    batch.add_sound(3)
+    batch.add("broken.jpg", b"")
+    batch.complete()
+    before, files = batch.ingest(), batch.files()
+    batch.mark()
+    again = batch.ingest()
+    assert (again.number, again.changed, again.added) == (2, True, 0)
+    assert again.hash == before.hash
+    assert [path for path, _ in set(batch.files()) - set(files)] == ["manifests/00000002.json"]
+    assert batch.ingest().changed is False
 
 
 def test_a_frame_that_leaves_the_landing_area_stays(batch: Batch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inspection.contract import InputSpec
+from store.hashing import sha256
 from store.root import Store
 from tests.data.plates import generate
 from tests.data.plates.generate import LINE, SETTINGS
@@ -53,12 +54,13 @@ def make_source(tmp_path: Path) -> MakeSource:
         for index, (pixels, _) in enumerate(frames):
             store.write(str(index), cv2.imencode(".png", pixels)[1].tobytes())
         names = [str(index) for index in range(len(frames))]
-        text = dict.fromkeys(("frame_id", "label", "shard"), pl.String)
+        text = dict.fromkeys(("frame_id", "content_hash", "label", "shard"), pl.String)
         table = pl.DataFrame(
             {
                 "frame_id": names,
                 "label": ["defect"] * len(names),
                 "classes": [["pit"]] * len(names),
+                "content_hash": [sha256(store.read(name)) for name in names],
                 "shard": names,
                 "offset": [0] * len(names),
                 "length": [store.size(name) for name in names],

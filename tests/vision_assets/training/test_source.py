@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from inspection.contract import InputSpec
 from inspection.preprocess import fit, prepare
+from store.errors import Corrupt
+from store.hashing import sha256
 from store.root import Store
 from vision_assets.training.source import FrameSource, pack_mask
 
@@ -29,6 +31,7 @@ def table(empty_store: Store) -> pl.DataFrame:
             "frame_id": ["a", "b", "c"],
             "label": ["good", "defect", "defect"],
             "classes": [[], ["pit"], []],
+            "content_hash": [sha256(data) for data in encoded],
             "shard": "shard",
             "offset": [0, lengths[0], sum(lengths[:2])],
             "length": lengths,
@@ -94,3 +97,12 @@ def test_a_line_thinner_than_a_pixel_does_not_vanish() -> None:
 
 def test_an_empty_mask_outlines_nothing() -> None:
     assert pack_mask(np.zeros((60, 70), np.uint8), SPEC) is None
+
+
+def test_changed_bytes_are_not_trained_on(empty_store: Store, table: pl.DataFrame) -> None:
+    data = empty_store.read("shard")
+    empty_store.write("shard", data[:-1] + bytes([data[-1] ^ 1]))
+    source = FrameSource(empty_store, table, {}, SPEC)
+    assert source.pixels(0).shape == (32, 48, 1)
+    with pytest.raises(Corrupt, match="frame c of batch"):
+        source.pixels(2)
