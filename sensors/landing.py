@@ -30,13 +30,16 @@ def waiting(store: Store) -> list[tuple[BatchKey, str]]:
 
 
 def unreadable(store: Store, line: LineKey | None) -> list[str]:
-    """What is wrong with marks that cannot be read, a sentence a batch.
+    """What is wrong with deliveries that cannot be taken in, a sentence a batch.
 
     Args:
         store: Where the landing area is.
         line: Whose batches; None for all.
     """
-    return [f"{key}: {mark}" for key, mark in _marks(store, line) if isinstance(mark, InvalidInput)]
+    marks = [
+        f"{key}: {mark}" for key, mark in _marks(store, line) if isinstance(mark, InvalidInput)
+    ]
+    return [*landing.misnamed(store, line), *marks]
 
 
 def _marks(

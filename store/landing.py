@@ -19,7 +19,7 @@ the frame whose value v >= 1 means ``mask_classes[v - 1]``, 0 means good); ``mas
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -150,12 +150,21 @@ def delivery(store: Store, key: BatchKey) -> Delivery | None:
 
 def complete_batches(store: Store, line: LineKey | None = None) -> list[BatchKey]:
     """Keys of all landing batches that are complete, sorted; of one line when it is given."""
-    found = []
-    sites = [line.site] if line else store.names(layout.LANDING)
-    for site in sites:
-        lines = [line.line] if line else store.names(f"{layout.LANDING}/{site}")
-        for name in lines:
+    return sorted(key for key in _complete(store, line) if isinstance(key, BatchKey))
+
+
+def misnamed(store: Store, line: LineKey | None = None) -> list[str]:
+    """Complete landing batches that cannot be taken in for their names, a sentence each."""
+    return sorted(str(fault) for fault in _complete(store, line) if isinstance(fault, InvalidInput))
+
+
+def _complete(store: Store, line: LineKey | None) -> Iterator[BatchKey | InvalidInput]:
+    """The key of each folder with a mark, or what is wrong with its name."""
+    for site in [line.site] if line else store.names(layout.LANDING):
+        for name in [line.line] if line else store.names(f"{layout.LANDING}/{site}"):
             for batch in store.names(f"{layout.LANDING}/{site}/{name}"):
                 if store.exists(f"{layout.LANDING}/{site}/{name}/{batch}/{COMPLETE}"):
-                    found.append(BatchKey(site, name, batch))
-    return sorted(found)
+                    try:
+                        yield BatchKey(site, name, batch)
+                    except InvalidInput as error:
+                        yield InvalidInput(f"{layout.LANDING}/{site}/{name}/{batch}: {error}")

@@ -92,6 +92,18 @@ def test_a_mark_that_cannot_be_read_is_named(store: Store) -> None:
     assert unreadable(store, LineKey("a", "c")) == []
 
 
+def test_a_folder_whose_name_is_no_key_stops_nobody_and_is_named(store: Store) -> None:
+    deliver(store, BatchKey("turin", "press-3", "one"), "a.jpg")
+    landing = store.local_path("landing/turin/press-3")
+    (landing / "one").rename(landing / "Monday")
+    key = BatchKey("turin", "press-3", "two")
+    deliver(store, key, "a.jpg")
+    assert [found for found, _ in waiting(store)] == [key]
+    (said,) = unreadable(store, None)
+    assert said.startswith("landing/turin/press-3/Monday: batch 'Monday' is not a valid name")
+    assert unreadable(store, LineKey("turin", "other")) == []
+
+
 def test_the_sensor_tells_of_marks_that_cannot_be_read(store: Store) -> None:
     store.write("landing/a/b/bad/_COMPLETE", b"\xff\x00")
     with dg.build_sensor_context(resources={"store": StoreResource(url=store.url)}) as context:
