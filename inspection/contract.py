@@ -29,6 +29,7 @@ class InputSpec(BaseModel):
         1, description="JPEG decoded at 1/n; changes grey levels, so part of the contract"
     )
     max_pixels: int = Field(50_000_000, ge=1, description="larger frames are not decoded")
+    min_side_px: int = Field(1, ge=1, description="frames with a shorter side are refused")
 
 
 class Contract(BaseModel):

@@ -61,8 +61,9 @@ class Thresholds(BaseModel):
 class Rule(BaseModel):
     """Thresholds per (product, camera), with a default.
 
-    A key of `special` is ``product|camera``, where ``*`` stands for any. When `products` is not
-    empty, a frame that names another product is REVIEW.
+    A key of `special` is ``product|camera``, where ``*`` stands for any. When `cameras` is not
+    empty, a frame that names another camera is REVIEW; so with `products`. One that names none is
+    judged: who sends frames by hand has no name to give.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +71,7 @@ class Rule(BaseModel):
     default: Thresholds
     special: dict[str, Thresholds] = Field(default_factory=dict)
     products: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _keys_can_match(self) -> Self:
@@ -91,8 +93,8 @@ class Reason:
     """One reason for a verdict.
 
     Attributes:
-        code: ``score``, ``class``, ``band`` or ``unknown_product``.
-        name: The defect class of a ``class`` reason, else empty.
+        code: ``score``, ``class``, ``band``, ``unknown_camera`` or ``unknown_product``.
+        name: The defect class of a ``class`` reason; the camera or product that is unknown.
         value: What was found.
         limit: What it was compared with.
         x, y: Where, as a share of width and height in [0, 1]; None when not known.
@@ -134,12 +136,20 @@ def decide(
     if not math.isfinite(raw):
         return Verdict(Label.REVIEW, 1.0, (Reason("score", "not finite", 0.0, 0.0),))
     score = chosen.calibrated(raw)
-    if rule.products and product and product not in rule.products:
-        return Verdict(Label.REVIEW, score, (Reason("unknown_product", product),))
+    if unknown := _unknown(rule, product, camera):
+        return Verdict(Label.REVIEW, score, unknown)
     if score < chosen.pass_below:
         return Verdict(Label.PASS, score, ())
     label = Label.REJECT if score >= chosen.reject_from else Label.REVIEW
     return Verdict(label, score, _reasons(outputs, classes, chosen, score, label))
+
+
+def _unknown(rule: Rule, product: str, camera: str) -> tuple[Reason, ...]:
+    """Which of camera and product the rule does not know: its thresholds say nothing of them."""
+    asked = (("unknown_camera", camera, rule.cameras), ("unknown_product", product, rule.products))
+    return tuple(
+        Reason(code, name) for code, name, known in asked if known and name and name not in known
+    )
 
 
 def _reasons(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection.contract import InputSpec
-from inspection.decode import decode, read_header
+from inspection.decode import check_side, decode, read_header
 from inspection.statistics import statistics
 from store.errors import UnreadableFrame
 
@@ -64,7 +64,7 @@ def prepare_pixels(frame: NDArray[np.uint8], spec: InputSpec) -> Prepared:
 
 
 def _decoded(data: bytes, spec: InputSpec) -> NDArray[np.uint8]:
-    header = read_header(data, max_pixels=spec.max_pixels)
+    header = read_header(data, max_pixels=spec.max_pixels, min_side_px=spec.min_side_px)
     return decode(
         data,
         header,
@@ -143,3 +143,4 @@ def _check_raw(frame: NDArray[np.uint8], spec: InputSpec) -> None:
         raise UnreadableFrame(
             "too_large", f"raw pixels are {shape}, at most {spec.max_pixels} pixels are accepted"
         )
+    check_side(frame.shape[1], frame.shape[0], spec.min_side_px)

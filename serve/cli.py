@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import signal
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,16 +22,22 @@ from inspection.inspector import FrameContext, Inspector
 from serve import logs
 from serve.bench import LoopReport, closed_loop
 from serve.check import CheckReport, check, stored_bundle
-from serve.client import About, Client, Row, files_below
+from serve.client import ACCEPTED, About, Client, files_below, transport_error
+from serve.printed import InspectTable, info_lines, spool_header, spool_line
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.server import Server
 from serve.settings import load
-from serve.spool import read
-from store.errors import UnreadableFrame, VisionError
+from serve.spool import Loss, read
+from serve.watcher import require_line
+from store.errors import NotFound, UnreadableFrame, VisionError
 from store.keys import LineKey
 from store.root import Store
 
+_Call = Callable[[bytes], str]
+"""Sends a frame; gives why it was not answered, empty when it was."""
+
 _ONE_CLIENT = (1,)
+_MOST_CAUSES = 5
 
 
 class _Commands(click.Group):
@@ -42,7 +50,7 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=_Commands)
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="vision-assets")
 def main() -> None:
     """Answers frames with verdicts on the line."""
@@ -77,6 +85,7 @@ def run(**given: object) -> None:
     """
     settings = load(given)
     logs.set_up(settings.log_level)
+    require_line(Store(settings.store), settings.line_key)
     # Waited for instead of handled, and blocked before any thread is made. With a handler, SIGTERM
     # ended in a segmentation fault in the kernel's delivery of the signal whenever this thread had
     # run an INT8 graph (it seems that the saved registers of AMX do not fit the signal's stack).
@@ -110,28 +119,25 @@ def inspect(
     paths: tuple[Path, ...], target: str, camera: str, product: str, parallel: int, as_json: bool
 ) -> None:
     """Send files, and every file below folders, to a server; exit status 1 after an error."""
-    files = files_below(paths)
+    files = _files(paths)
     faults = 0
-    if not as_json:
-        click.echo(f"{'verdict':<8} {'score':>7} {'ms':>7}  file, reasons")
     with Client(target) as client:
+        table = InspectTable(files, "" if as_json else client.info().release)
+        if not as_json:
+            click.echo(table.header())
         for row in client.inspect_files(files, About(camera, product), parallel):
-            click.echo(json.dumps(row) if as_json else _line(row))
+            click.echo(json.dumps(row) if as_json else table.line(row))
             faults += "error" in row
     if faults:
         raise click.ClickException(f"{faults} of {len(files)} frames were not judged")
 
 
-def _line(row: Row) -> str:
-    """A row for people."""
-    if "error" in row:
-        return f"{'ERROR':<8} {'':>7} {'':>7}  {row['file']}: {row['error']} ({row['status']})"
-    reasons = cast(list[Row], row["reasons"])
-    names = ", ".join(str(reason["name"] or reason["code"]) for reason in reasons)
-    return (
-        f"{row['verdict']:<8} {row['score']:>7.4f} {row['latency_ms']:>7.1f}  {row['file']}"
-        f"{'  ' if names else ''}{names}"
-    )
+def _files(paths: tuple[Path, ...]) -> list[Path]:
+    """The files to send; says how many others there were."""
+    files, skipped = files_below(paths)
+    if skipped:
+        click.echo(f"skipped {len(skipped)} other file(s): {ACCEPTED}", err=True)
+    return files
 
 
 @main.command("check-bundle")
@@ -190,43 +196,66 @@ def bench(
 
     PATHS are the frames that are sent; with --bundle its golden frames are the default.
     """
-    frames = [path.read_bytes() for path in files_below(paths)]
+    frames = [path.read_bytes() for path in _files(paths)]
     if (target is None) == (bundle is None) or (target and not frames):
         raise click.UsageError("give --target and files, or --bundle")
     opened = _remote(target) if target else _local(cast(Path, bundle), frames, max(clients))
     with opened as call:
         for count in clients:
-            report = closed_loop(call, frames, count, seconds)
+            causes: Counter[str] = Counter()
+            report = closed_loop(_counting(call, causes), frames, count, seconds)
             click.echo(json.dumps(vars(report)) if as_json else _bench_line(report))
+            for cause, times in causes.most_common(_MOST_CAUSES):
+                click.echo(f"  {times} times: {cause}", err=True)
+
+
+def _counting(call: _Call, causes: Counter[str]) -> Callable[[bytes], bool]:
+    """A call that keeps why a frame was not answered, and gives whether it was."""
+    lock = threading.Lock()
+
+    def counted(data: bytes) -> bool:
+        cause = call(data)
+        if cause:
+            with lock:
+                causes[cause] += 1
+        return not cause
+
+    return counted
 
 
 @contextmanager
-def _remote(target: str) -> Iterator[Callable[[bytes], bool]]:
+def _remote(target: str) -> Iterator[_Call]:
     with Client(target) as client:
+        info = client.info()
+        click.echo(
+            f"every frame becomes a row among the real ones in the spool of line {info.line}'s "
+            f"server at {target}",
+            err=True,
+        )
 
-        def call(data: bytes) -> bool:
+        def call(data: bytes) -> str:
             try:
                 client.stub.Inspect(pb.Frame(encoded=data), timeout=client.timeout_s)
-            except grpc.RpcError:
-                return False
-            return True
+            except grpc.RpcError as error:
+                return transport_error(error)
+            return ""
 
         yield call
 
 
 @contextmanager
-def _local(folder: Path, frames: list[bytes], streams: int) -> Iterator[Callable[[bytes], bool]]:
+def _local(folder: Path, frames: list[bytes], streams: int) -> Iterator[_Call]:
     """The bundle's engine in this process; fills `frames` when they are empty."""
     bundle = open_folder(folder)
     inspector = Inspector(bundle.contract, bundle.rule, choose(bundle, 1, streams).engine)
     frames += [] if frames else [golden.data for golden in bundle.golden()]
 
-    def call(data: bytes) -> bool:
+    def call(data: bytes) -> str:
         try:
             inspector.inspect(data, FrameContext())
-        except UnreadableFrame:
-            return False
-        return True
+        except UnreadableFrame as error:
+            return str(error)
+        return ""
 
     yield call
 
@@ -251,8 +280,8 @@ def info(target: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(fields))
         return
-    for name, value in fields.items():
-        click.echo(f"{name:<14} {value}")
+    for line in info_lines(fields):
+        click.echo(line)
 
 
 @main.command()
@@ -260,11 +289,20 @@ def info(target: str, as_json: bool) -> None:
 @click.option("--first", default=1, show_default=True, help="Rows before this number are left out.")
 @_json
 def spool(folder: Path, first: int, as_json: bool) -> None:
-    """The decisions and errors in a spool, also while its server runs."""
-    for row in read(folder, first):
-        click.echo(json.dumps(row) if as_json else _spool_line(row))
-
-
-def _spool_line(row: Row) -> str:
-    what = row.get("verdict") or f"ERROR {row['error']}"
-    return f"{row['sequence']:>10}  {row['received_at']}  {what:<8}  {row['frame_id']}"
+    """The decisions and errors in a spool, also while its server runs; exit status 1 if damaged."""
+    if not folder.is_dir():
+        raise NotFound(
+            f"there is no folder {folder}: a server's spool is .vision/serve/SITE/LINE/spool where "
+            "it was started, unless it was given --spool"
+        )
+    losses: list[Loss] = []
+    count = 0
+    if not as_json:
+        click.echo(spool_header())
+    for row in read(folder, first, losses.append):
+        click.echo(json.dumps(row) if as_json else spool_line(row))
+        count += 1
+    for loss in losses:
+        click.echo(str(loss), err=True)
+    if losses:
+        raise click.ClickException(f"the spool is damaged; {count} rows are readable")

@@ -14,12 +14,18 @@ import grpc
 
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.protocol.inspection_v1_pb2_grpc import InspectionStub
+from serve.settings import check_address
 from store.errors import InvalidInput, Unavailable
 
 Row = dict[str, object]
 
+ACCEPTED = "JPEG, PNG, BMP and TIFF files are taken, by their suffixes"
+
 _MOST_BYTES = 2**30
 _CONNECT_S = 3.0
+
+
+_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff"))
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,15 @@ class Client:
         """Connect.
 
         Raises:
+            InvalidInput: when the target is no address.
             Unavailable: when no server answers there.
         """
+        try:
+            check_address(self.target, lowest_port=1)
+        except ValueError as error:
+            raise InvalidInput(
+                f"--target {self.target!r} is no address: {error}, such as 127.0.0.1:50051"
+            ) from error
         options = [("grpc.max_send_message_length", _MOST_BYTES)]
         self._channel = grpc.insecure_channel(self.target, options=options)
         try:
@@ -56,7 +69,8 @@ class Client:
         except grpc.FutureTimeoutError:
             self._channel.close()
             raise Unavailable(
-                f"no server answers at {self.target}: start one with `vision-serve run`"
+                f"no server answers at {self.target}: start one with "
+                "`vision-serve run --store STORE --line SITE/LINE`, or give its --target"
             ) from None
         self.stub = InspectionStub(self._channel)
         return self
@@ -79,7 +93,7 @@ class Client:
         try:
             return self.stub.GetServerInfo(pb.ServerInfoRequest(), timeout=self.timeout_s)
         except grpc.RpcError as error:
-            raise Unavailable(f"{self.target}: {_details(error)}") from error
+            raise Unavailable(f"{self.target}: {transport_error(error)}") from error
 
     def inspect_files(
         self, paths: Iterable[Path], about: About, parallel: int = 1
@@ -112,24 +126,34 @@ class Client:
         return {"file": str(path), **_result_row(answer), "latency_ms": round(latency_ms, 3)}
 
 
-def files_below(paths: Iterable[Path]) -> list[Path]:
-    """The given files, and every file below the given folders, sorted; hidden ones left out.
+def files_below(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """The given files, and every image file below the given folders, sorted.
+
+    Returns:
+        What to send, and what was left out below the folders because its suffix is that of no
+        image (hidden files are not counted).
 
     Raises:
-        InvalidInput: naming every path that does not exist.
+        InvalidInput: naming every path that does not exist, or when there is no image file.
     """
-    found, missing = [], []
+    found: list[Path] = []
+    skipped: list[Path] = []
+    missing = []
     for path in paths:
         if path.is_dir():
             below = sorted(p for p in path.rglob("*") if p.is_file())
-            found += [p for p in below if not _is_hidden(p.relative_to(path))]
+            for file in below:
+                if not _is_hidden(file.relative_to(path)):
+                    (found if file.suffix.lower() in _SUFFIXES else skipped).append(file)
         elif path.exists():
             found.append(path)
         else:
             missing.append(str(path))
     if missing:
         raise InvalidInput.listing("there is no such file or folder:", missing)
-    return found
+    if not found and skipped:
+        raise InvalidInput(f"there is no image file among {len(skipped)} files: {ACCEPTED}")
+    return found, skipped
 
 
 def _is_hidden(path: Path) -> bool:
@@ -164,12 +188,13 @@ def _error_row(error: grpc.RpcError) -> Row:
     assert isinstance(error, grpc.Call)  # what a stub raises is both
     metadata = dict(error.trailing_metadata() or ())
     return {
-        "error": _details(error),
+        "error": transport_error(error),
         "code": str(metadata.get("error-code", "transport")),
         "status": error.code().name,
     }
 
 
-def _details(error: grpc.RpcError) -> str:
+def transport_error(error: grpc.RpcError) -> str:
+    """What the server, or gRPC itself, says of a call that failed."""
     assert isinstance(error, grpc.Call)
     return error.details() or error.code().name

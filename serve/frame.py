@@ -14,6 +14,11 @@ from inspection.inspector import FrameContext
 from store.errors import InvalidInput, UnreadableFrame
 
 MAX_NAME_CHARACTERS = 200
+MAX_AXES = 4
+
+_DTYPES = frozenset(
+    f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,10 +38,8 @@ class RawFrame:
             UnreadableFrame: with reason ``empty``, ``sixteen_bit``, ``unsupported_mode``,
                 ``wrong_shape`` or ``too_large``.
         """
+        self._check_description()
         shape = " x ".join(map(str, self.shape)) or "none"
-        if self.dtype != "uint8":
-            code = "sixteen_bit" if self.dtype == "uint16" else "unsupported_mode"
-            raise UnreadableFrame(code, f"raw pixels have dtype {self.dtype!r}, expected 'uint8'")
         if len(self.shape) not in (2, 3) or 0 in self.shape:
             raise UnreadableFrame(
                 "wrong_shape", f"raw pixels have shape {shape}, expected H x W or H x W x channels"
@@ -55,6 +58,19 @@ class RawFrame:
             )
         frame = np.frombuffer(self.data, np.uint8).reshape(self.shape)
         return frame if frame.ndim == 3 else frame[:, :, np.newaxis]
+
+    def _check_description(self) -> None:
+        """Refuse what is no dtype or shape of pixels; what may be of any length is not repeated."""
+        if len(self.shape) > MAX_AXES:
+            raise UnreadableFrame(
+                "wrong_shape",
+                f"the shape of the raw pixels has {len(self.shape)} numbers, expected 2 or 3",
+            )
+        if self.dtype != "uint8":
+            code = "sixteen_bit" if self.dtype == "uint16" else "unsupported_mode"
+            known = not self.dtype or self.dtype in _DTYPES
+            dtype = repr(self.dtype) if known else f"of {len(self.dtype)} characters that is none"
+            raise UnreadableFrame(code, f"raw pixels have dtype {dtype}, expected 'uint8'")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 
 from inspection.inspector import Inspection
-from serve.frame import IncomingFrame, RawFrame
+from serve.frame import MAX_NAME_CHARACTERS, IncomingFrame, RawFrame
 from serve.release import LiveRelease
 from serve.rows import Identity, Row, context_row, decision_row, error_row
 from serve.spool import Spool
@@ -115,15 +115,19 @@ class Handler:
         return release
 
     def _fail(self, arrival: _Arrival, error: Exception) -> Failure:
-        found, release = problem(error), self._live()
-        row = context_row(arrival.frame, self.identity, arrival.received_at)
-        row |= error_row(found, release.name if release else "", arrival.elapsed_ms())
+        found, sequence = problem(error), 0
         try:
-            sequence = self._spool.append(row)
-        except VisionError as spool_error:
-            sequence, found, error = 0, problem(spool_error), spool_error
-        _log_failure(row, found, error, sequence)
-        return Failure(arrival.frame.frame_id, sequence, found, arrival.elapsed_ms())
+            sequence = self._spool.append(self._failure_row(arrival, found))
+        except Exception as second:  # noqa: BLE001 - the process edge: an answer in any case
+            found, error = problem(second), second
+        _log_failure(arrival.frame, found, error, sequence)
+        frame_id = arrival.frame.frame_id[:MAX_NAME_CHARACTERS]
+        return Failure(frame_id, sequence, found, arrival.elapsed_ms())
+
+    def _failure_row(self, arrival: _Arrival, found: Problem) -> Row:
+        release = self._live()
+        row = context_row(arrival.frame, self.identity, arrival.received_at)
+        return row | error_row(found, release.name if release else "", arrival.elapsed_ms())
 
     @contextmanager
     def _worker(self) -> Iterator[None]:
@@ -143,11 +147,11 @@ def _inspect(frame: IncomingFrame, release: LiveRelease) -> Inspection:
     return inspector.inspect(payload, frame.context)
 
 
-def _log_failure(row: Row, found: Problem, error: Exception, sequence: int) -> None:
+def _log_failure(frame: IncomingFrame, found: Problem, error: Exception, sequence: int) -> None:
     """One line for a frame that was not judged; what is not the client's fault is told in full."""
     extra = {
-        "frame_id": row["frame_id"],
-        "camera": row["camera"],
+        "frame_id": frame.frame_id[:MAX_NAME_CHARACTERS],
+        "camera": frame.camera[:MAX_NAME_CHARACTERS],
         "error": found.code,
         "status": found.status.name,
         "sequence": sequence,

@@ -1,7 +1,9 @@
-"""One file of the spool: records that are written whole or seen to be torn.
+"""One file of the spool: records that are written whole or seen to be torn or damaged.
 
-A record is a header (length of the payload u32, CRC-32 of sequence and payload u32, sequence u64;
-little-endian) and the payload. A segment's name holds the sequence of its first record.
+A record is a header (mark of four bytes, length of the payload u32, CRC-32 of sequence and payload
+u32, sequence u64; little-endian) and the payload, which is ASCII and so never holds the mark: after
+damage the next record is found by its mark. A segment's name holds the sequence of its first
+record.
 """
 
 from __future__ import annotations
@@ -10,13 +12,38 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 SUFFIX = ".spool"
 MAX_PAYLOAD_BYTES = 2**20
 
-_HEADER = struct.Struct("<IIQ")
+_MARK = b"\xf5row"
+_HEADER = struct.Struct("<4sIIQ")
 _SEQUENCE = struct.Struct("<Q")
+_PIECE_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record that is what was written."""
+
+    sequence: int
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Bytes of a segment that are no record: in the middle damaged, at its end torn.
+
+    Attributes:
+        offset: Where in the segment.
+        size: How many bytes.
+    """
+
+    offset: int
+    size: int
 
 
 class Segment:
@@ -65,30 +92,58 @@ def first_sequence(path: Path) -> int:
     return int(path.name.removesuffix(SUFFIX))
 
 
-def records(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The records of a segment as (sequence, payload), up to the end or the first torn one."""
+def parts(path: Path) -> Iterator[Record | Damage]:
+    """Everything in a segment in order, as far as it was written when this began.
+
+    Record and damage alternate as they come; nothing that can be read is left out, wherever the
+    damage lies. Sequences rise.
+    """
+    expected = first_sequence(path)
     with open(path, "rb") as stream:
-        while len(header := stream.read(_HEADER.size)) == _HEADER.size:
-            length, checksum, sequence = _HEADER.unpack(header)
-            if length > MAX_PAYLOAD_BYTES:
-                return
-            payload = stream.read(length)
-            if len(payload) < length or _checksum(sequence, payload) != checksum:
-                return
-            yield sequence, payload
+        place, end = 0, os.fstat(stream.fileno()).st_size
+        while place < end:
+            start = place
+            while (record := _record_at(stream, place, expected)) is None and place < end:
+                place = _next_mark(stream, place + 1, end)
+            if place > start:
+                yield Damage(start, place - start)
+            if record is not None:
+                yield record
+                place += _HEADER.size + len(record.payload)
+                expected = record.sequence + 1
 
 
-def scan(path: Path) -> tuple[int, int]:
-    """The sequence after the last whole record of a segment, and how many bytes are torn."""
-    following, whole = first_sequence(path), 0
-    for sequence, payload in records(path):
-        following = sequence + 1
-        whole += _HEADER.size + len(payload)
-    return following, path.stat().st_size - whole
+def _record_at(stream: BinaryIO, place: int, expected: int) -> Record | None:
+    """The record that begins at `place` with a sequence of at least `expected`, if one does."""
+    stream.seek(place)
+    header = stream.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    mark, length, checksum, sequence = _HEADER.unpack(header)
+    if mark != _MARK or length > MAX_PAYLOAD_BYTES or sequence < expected:
+        return None
+    payload = stream.read(length)
+    if len(payload) < length or _checksum(sequence, payload) != checksum:
+        return None
+    return Record(sequence, payload)
+
+
+def _next_mark(stream: BinaryIO, place: int, end: int) -> int:
+    """Where the next mark begins, or `end`."""
+    while place < end:
+        stream.seek(place)
+        piece = stream.read(_PIECE_BYTES)
+        if (found := piece.find(_MARK)) != -1:
+            return min(place + found, end)
+        if len(piece) < len(_MARK):
+            break
+        place += len(piece) - len(_MARK) + 1
+    return end
 
 
 def _record(sequence: int, payload: bytes) -> bytes:
-    return _HEADER.pack(len(payload), _checksum(sequence, payload), sequence) + payload
+    header = _HEADER.pack(_MARK, len(payload), _checksum(sequence, payload), sequence)
+    return header + payload
 
 
 def _checksum(sequence: int, payload: bytes) -> int:

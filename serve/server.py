@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import socket
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -60,7 +63,7 @@ class Server:
         self._grpc = self._make_grpc()
 
     def start(self) -> str:
-        """Prepare the live release, then listen.
+        """Take the address, prepare the live release, then answer.
 
         Returns:
             The address, with the port that was really taken.
@@ -68,8 +71,8 @@ class Server:
         Raises:
             Unavailable: when the address cannot be listened on.
         """
-        self.watcher.start()
         address = self._listen()
+        self.watcher.start()
         self._grpc.start()
         if not self.settings.is_loopback:
             _log.warning(
@@ -139,6 +142,7 @@ class Server:
 
     def _listen(self) -> str:
         address = self.settings.listen
+        _require_free(address)
         try:
             port = self._grpc.add_insecure_port(address)
         except RuntimeError as error:
@@ -150,6 +154,7 @@ class Server:
 
     def _show_health(self) -> None:
         """Tell health clients what has changed."""
+        self.spool.try_again()
         takes_rows = not self.spool.state().fault
         answers = takes_rows and self.watcher.live() is not None
         self._health.show(
@@ -159,6 +164,36 @@ class Server:
                 NEWEST_RELEASE: answers and not self.watcher.fault,
             }
         )
+
+
+def _require_free(address: str) -> None:
+    """Refuse an address that cannot be taken, in words; gRPC would write its own to stderr."""
+    try:
+        if address.startswith("unix:"):
+            _require_unused(address.removeprefix("unix:"))
+            return
+        host, _, port = address.rpartition(":")
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        family, kind, protocol, _, place = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        why = (
+            "another process listens there, perhaps a server: end it"
+            if error.errno == errno.EADDRINUSE
+            else error.strerror or str(error)
+        )
+        raise Unavailable(
+            f"{address} cannot be listened on: {why}, or give another --listen"
+        ) from error
+
+
+def _require_unused(path: str) -> None:
+    """Refuse the path of a Unix socket on which somebody answers; gRPC would take it away."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        if probe.connect_ex(path) == 0:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def _spool_limits(settings: Settings) -> SpoolLimits:

@@ -8,7 +8,7 @@ from typing import NoReturn
 import grpc
 import uuid_utils
 
-from serve.frame import MAX_NAME_CHARACTERS, IncomingFrame, RawFrame
+from serve.frame import IncomingFrame, RawFrame
 from serve.handler import Decision, Failure, Handler
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.protocol.inspection_v1_pb2_grpc import InspectionServicer
@@ -57,7 +57,7 @@ class Servicer(InspectionServicer):
         context.set_trailing_metadata(
             (
                 ("error-code", failure.problem.code),
-                ("frame-id-bin", failure.frame_id[:MAX_NAME_CHARACTERS].encode()),
+                ("frame-id-bin", failure.frame_id.encode()),
                 ("decision-id", decision),
             )
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from store.errors import InvalidInput
@@ -16,6 +18,13 @@ from store.keys import LineKey
 from store.root import Store
 
 MIB = 2**20
+
+_HIGHEST_PORT = 65_535
+_EXAMPLES = {
+    "store": "--store .vision/store",
+    "line": "--line turin/press-3",
+    "listen": "--listen 127.0.0.1:50051",
+}
 
 
 class Settings(BaseSettings):
@@ -29,7 +38,7 @@ class Settings(BaseSettings):
 
     store: str = Field(min_length=1, description="root of the store: a folder or a file:// URL")
     line: str = Field(description="the line whose live release answers, written site/line")
-    listen: Annotated[str, StringConstraints(pattern=r"^(unix:.+|.+:\d{1,5})$")] = Field(
+    listen: str = Field(
         "127.0.0.1:50051",
         description="host:port or unix:PATH; port 0 takes a free one. The transport is not "
         "encrypted: whoever can reach the address can ask, so the default is this machine only",
@@ -112,6 +121,11 @@ class Settings(BaseSettings):
             raise ValueError(f"{error}; only a local folder is supported") from error
         return value
 
+    @field_validator("listen")
+    @classmethod
+    def _listen_is_an_address(cls, value: str) -> str:
+        return check_address(value, lowest_port=0)
+
     @field_validator("line")
     @classmethod
     def _line_is_a_key(cls, value: str) -> str:
@@ -147,6 +161,21 @@ class Settings(BaseSettings):
         return self.listen.startswith("unix:") or host in ("127.0.0.1", "::1", "localhost")
 
 
+def check_address(value: str, lowest_port: int) -> str:
+    """Return `value` when it is ``host:port`` or ``unix:PATH``.
+
+    Raises:
+        ValueError: with the rule, when it is neither.
+    """
+    if not re.fullmatch(r"unix:.+", value):
+        found = re.fullmatch(r"(.+):(\d{1,5})", value)
+        if found is None:
+            raise ValueError("expected host:port or unix:PATH")
+        if not lowest_port <= int(found[2]) <= _HIGHEST_PORT:
+            raise ValueError(f"a port is a number from {lowest_port} to {_HIGHEST_PORT}")
+    return value
+
+
 def load(given: Mapping[str, object]) -> Settings:
     """The settings of this process: what is given, then the environment, then the defaults.
 
@@ -159,7 +188,19 @@ def load(given: Mapping[str, object]) -> Settings:
     try:
         return Settings.model_validate({k: v for k, v in given.items() if v is not None})
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors()]
         raise InvalidInput.listing(
-            "settings (an option, or VISION_SERVE_ and the name in capitals):", faults
+            "settings (an option, or VISION_SERVE_ and the name in capitals):",
+            [_fault(found) for found in error.errors()],
         ) from error
+
+
+def _fault(found: ErrorDetails) -> str:
+    """One wrong setting in words, with an example where there is one."""
+    name = ".".join(map(str, found["loc"]))
+    example = f", such as {_EXAMPLES[name]}" if name in _EXAMPLES else ""
+    if found["type"] == "missing":
+        return f"{name} is missing: give it{example}"
+    why = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    # Some of our own messages begin with the name and the value already.
+    what = "" if why.startswith(f"{name} ") else f"{name} is {str(found['input'])!r}: "
+    return f"{what}{why}{example}"

@@ -4,10 +4,11 @@
 process loses nothing; on disk at most ``commit_s`` plus one sync later, so that a power cut loses
 no more than that. In strict mode `append` returns when the row is on disk.
 
-Rows are numbered without a gap; the numbering goes on after a restart. A torn record at the end of
-a segment (a power cut, a full disk) was never acknowledged in strict mode, and is left out by the
-reader; a new start begins a new segment and never changes an old one. Over ``max_bytes`` the oldest
-segment is deleted, which is logged and counted.
+Rows are numbered without a gap; the numbering goes on after a restart, above every number that can
+be read. A torn record at the end of a segment (a power cut, a full disk) was never acknowledged in
+strict mode, and is left out by the reader. Damage with records after it is told to the reader, who
+gets all rows around it. A new start begins a new segment and never changes an old one. Over
+``max_bytes`` the oldest segment is deleted, which is logged and counted.
 """
 
 from __future__ import annotations
@@ -18,16 +19,28 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from serve.segment import MAX_PAYLOAD_BYTES, Segment, first_sequence, records, scan, segments
+from serve.segment import (
+    MAX_PAYLOAD_BYTES,
+    Damage,
+    Record,
+    Segment,
+    first_sequence,
+    parts,
+    segments,
+)
 from store.errors import Conflict, Unavailable
 
 _log = logging.getLogger(__name__)
+
+_PROBE = "probe"
+_PROBE_BYTES = 2**16
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ class SpoolState:
         synced_sequence: Rows below this number are on disk.
         bytes: Size of all segments.
         dropped: Rows deleted since the start because of ``max_bytes``.
-        fault: Why no row can be taken; empty when one can.
+        fault: Why no row can be taken, and what to do; empty when one can.
     """
 
     next_sequence: int
@@ -64,6 +77,37 @@ class SpoolState:
     bytes: int
     dropped: int
     fault: str
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Rows of a spool that cannot be read.
+
+    Attributes:
+        segment: Name of the file.
+        offset: Where in it.
+        size: Bytes that are damaged, or torn at the segment's end.
+        first: The first row that is lost.
+        last: The last one; less than `first` when none is.
+        is_torn: Whether the spool simply ended here, at some time.
+    """
+
+    segment: str
+    offset: int
+    size: int
+    first: int
+    last: int
+    is_torn: bool
+
+    def __str__(self) -> str:
+        """One sentence for people."""
+        if self.first > self.last:
+            lost = "no row is lost"
+        elif self.first == self.last:
+            lost = f"row {self.first} is lost"
+        else:
+            lost = f"rows {self.first} to {self.last} are lost"
+        return f"{self.size} bytes at {self.offset} of {self.segment} are damaged: {lost}"
 
 
 class Spool:
@@ -86,7 +130,8 @@ class Spool:
         self._retired: list[Segment] = []
         self._named: Segment | None = None  # the last segment whose name is on disk
         self._dropped = 0
-        self._fault = ""
+        self._fault = ""  # ends with the process
+        self._write_fault = ""  # ends with the next write that succeeds
         self._state = threading.Condition()
         self._dirty = threading.Event()
         self._stopping = threading.Event()
@@ -119,7 +164,28 @@ class Spool:
     def state(self) -> SpoolState:
         """What it holds now."""
         with self._state:
-            return SpoolState(self._next, self._synced, self._bytes, self._dropped, self._fault)
+            fault = self._fault or self._write_fault
+            return SpoolState(self._next, self._synced, self._bytes, self._dropped, fault)
+
+    def try_again(self) -> None:
+        """After a write that failed, look whether there is room again; else do nothing.
+
+        Whoever obeys the health state sends no frame while there is a fault, so that no row would
+        ever find out that it is over.
+        """
+        with self._state:
+            if not self._write_fault:
+                return
+            probe = self._folder / _PROBE
+            try:
+                probe.write_bytes(bytes(_PROBE_BYTES))
+                self._write_fault = ""
+                _log.info("spool can be written again", extra={"folder": str(self._folder)})
+            except OSError as error:
+                self._write_fault = self._unwritable(error)
+            finally:
+                with suppress(OSError):
+                    probe.unlink()
 
     def close(self) -> None:
         """Sync, and take no more rows."""
@@ -150,11 +216,20 @@ class Spool:
             before = self._current.size
             self._current.append(sequence, payload)
             self._bytes += self._current.size - before
+            self._write_fault = ""
         except OSError as error:
+            if not self._write_fault:
+                _log.error("spool cannot be written", extra={"error": str(error)})
+            self._write_fault = self._unwritable(error)
             raise Unavailable(
-                f"no decision can be recorded, so none is given: {self._folder}: {error.strerror}; "
-                "make room or mend the disk"
+                f"no decision can be recorded, so none is given: {self._write_fault}"
             ) from error
+
+    def _unwritable(self, error: OSError) -> str:
+        return (
+            f"{self._folder}: {error.strerror}; make room or mend the disk: "
+            "decisions are taken again as soon as they can be written"
+        )
 
     def _wait_for_sync(self, sequence: int) -> None:
         with self._state:
@@ -220,34 +295,82 @@ class Spool:
             self._state.notify_all()
 
 
-def read(folder: Path, first: int = 1) -> Iterator[dict[str, Any]]:
+def read(
+    folder: Path, first: int = 1, on_loss: Callable[[Loss], None] | None = None
+) -> Iterator[dict[str, Any]]:
     """The rows of a spool in order, also while a server writes it; each with its ``sequence``.
 
     Args:
         folder: The spool's folder.
         first: Rows before this number are left out.
+        on_loss: Told of each damaged place, in order; None: they are logged.
     """
+    tell = on_loss or _log_loss
     for path, following in pairwise([*segments(folder), None]):
         assert path is not None  # only the last of all is
-        if following is not None and first_sequence(following) <= first:
+        next_first = first_sequence(following) if following else None
+        if next_first is not None and next_first <= first:
             continue
         try:
-            for sequence, payload in records(path):
-                if sequence >= first:
-                    yield {"sequence": sequence, **json.loads(payload)}
+            for found in _rows(path, next_first):
+                if isinstance(found, Record):
+                    if found.sequence >= first:
+                        yield {"sequence": found.sequence, **json.loads(found.payload)}
+                elif not found.is_torn:
+                    tell(found)
         except FileNotFoundError:  # the server has reached its limit and deleted the segment
             continue
 
 
+def _rows(path: Path, next_first: int | None) -> Iterator[Record | Loss]:
+    """The records of a segment, and what is missing between them.
+
+    Args:
+        path: The segment.
+        next_first: The first sequence of the segment after it; None for the last one.
+    """
+    expected, damage = first_sequence(path), None
+    for part in parts(path):
+        if isinstance(part, Damage):
+            damage = part
+            continue
+        if damage or part.sequence > expected:
+            yield _loss(path, damage, expected, part.sequence)
+        yield part
+        expected, damage = part.sequence + 1, None
+    if damage or (next_first or expected) != expected:
+        yield _loss(path, damage, expected, next_first or expected, is_end=True)
+
+
+def _loss(
+    path: Path, damage: Damage | None, expected: int, found: int, *, is_end: bool = False
+) -> Loss:
+    where = damage or Damage(path.stat().st_size, 0)
+    is_torn = is_end and found == expected
+    return Loss(path.name, where.offset, where.size, expected, found - 1, is_torn)
+
+
+def _log_loss(loss: Loss) -> None:
+    _log.error("spool is damaged", extra=vars(loss))
+
+
 def _next_sequence(folder: Path) -> int:
-    """The number after the last row; a last segment that holds no whole record is deleted."""
+    """The number after the last row; a last segment that holds no whole record is deleted.
+
+    Only the last segment is read: the rows of all others come before its name.
+    """
     paths = segments(folder)
     if not paths:
         return 1
-    following, torn = scan(paths[-1])
-    if torn:
-        extra = {"file": paths[-1].name, "torn_bytes": torn, "next": following}
-        _log.warning("spool ended in a torn record", extra=extra)
+    following = first_sequence(paths[-1])
+    for found in _rows(paths[-1], None):
+        if isinstance(found, Record):
+            following = found.sequence + 1
+        elif found.is_torn:
+            extra = {"file": found.segment, "torn_bytes": found.size, "next": following}
+            _log.warning("spool ended in a torn record", extra=extra)
+        else:
+            _log_loss(found)
     if following == first_sequence(paths[-1]):
         paths[-1].unlink()
     return following
@@ -263,10 +386,16 @@ def _lock(folder: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
         os.close(descriptor)
+        process = f" (process {holder})" if holder.isdigit() else ""
         raise Conflict(
-            f"spool {folder} is in use by another process; give each server a folder of its own"
+            f"a server for this line seems to run already{process}: spool {folder} is in use; "
+            "end it, or give each server a folder of its own"
         ) from None
+    with suppress(OSError):  # only so that the next one can name us
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
 
 

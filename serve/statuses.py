@@ -30,6 +30,10 @@ STATUSES: dict[type[VisionError], tuple[grpc.StatusCode, str]] = {
 """Status and code of each class; an `UnreadableFrame` has the code of its reason instead."""
 
 
+MAX_MESSAGE_CHARACTERS = 500
+"""A message may quote what a client sent; it goes into a row and into trailing metadata."""
+
+
 class NoRelease(Refused):
     """The line has no live release, so nobody may judge its frames."""
 
@@ -60,11 +64,11 @@ def problem(error: Exception) -> Problem:
     known = next((cls for cls in type(error).__mro__ if cls in STATUSES), VisionError)
     status, code = STATUSES[known]
     if isinstance(error, UnreadableFrame):
-        return Problem(status, error.reason, str(error))
+        return Problem(status, error.reason, _short(error))
     if isinstance(error, NoRelease):
-        return Problem(status, "no_release", str(error))
+        return Problem(status, "no_release", _short(error))
     if isinstance(error, InvalidInput):
-        return Problem(status, code, str(error))
+        return Problem(status, code, _short(error))
     error_id = uuid.uuid4().hex
     message = f"the frame was not judged: look for error {error_id} in the server's log"
     return Problem(status, code, message, error_id)
@@ -73,3 +77,8 @@ def problem(error: Exception) -> Problem:
 def status_number(status: grpc.StatusCode) -> int:
     """The number of a status on the wire."""
     return int(status.value[0])
+
+
+def _short(error: Exception) -> str:
+    text = str(error)
+    return text if len(text) <= MAX_MESSAGE_CHARACTERS else f"{text[: MAX_MESSAGE_CHARACTERS - 1]}…"

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from serve.release import LiveRelease
-from store import documents, layout, ledger
-from store.errors import NotFound, VisionError
+from store import batches, documents, layout, ledger
+from store.errors import InvalidInput, NotFound, VisionError
 from store.keys import LineKey
 from store.ledger import Entry
 from store.root import Store
@@ -31,6 +31,30 @@ class Pace:
 
     poll_s: float
     retry_s: float
+
+
+def require_line(store: Store, line: LineKey) -> None:
+    """Refuse a line that nobody could mean; nothing is created.
+
+    A store that is there but cannot be read is waited for like any other, as is a known line
+    without a release.
+
+    Raises:
+        NotFound: when the store's folder does not exist, or the store knows other lines only.
+    """
+    try:
+        is_there, known = store.exists(""), batches.lines(store)
+    except (OSError, InvalidInput) as error:
+        _log.warning("store cannot be read", extra={"store": store.url, "error": str(error)})
+        return
+    if not is_there:
+        raise NotFound(
+            f"the store {store.url} does not exist: give the folder that `vision-assets` writes, "
+            "such as --store .vision/store"
+        )
+    if line not in known:
+        lines = ", ".join(map(str, known)) or "no line yet"
+        raise NotFound(f"the store {store.url} does not know line {line}; it has {lines}")
 
 
 class Watcher:

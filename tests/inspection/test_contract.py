@@ -29,6 +29,7 @@ def test_a_contract_survives_storing() -> None:
         {"width": -1},
         {"reduced_decode": 3},
         {"max_pixels": 0},
+        {"min_side_px": 0},
         {"crop": [0, 0, 10]},
         {"crop": [-1, 0, 10, 10]},
         {"crop": [0, -1, 10, 10]},

@@ -114,15 +114,34 @@ def test_an_unknown_product_is_reviewed(chosen: Thresholds, score: float) -> Non
     assert verdict.reasons == (Reason("unknown_product", "hinge"),)
 
 
-@pytest.mark.parametrize("product", ["lid", ""])
-def test_a_known_product_and_none_are_decided(product: str) -> None:
-    rule = Rule(default=PLAIN, products=("lid",))
-    assert label(-9, rule, product) is Label.PASS
-    assert label(9, rule, product) is Label.REJECT
+@pytest.mark.parametrize(
+    ("product", "camera", "unknown"),
+    [
+        ("lid", "right", [Reason("unknown_camera", "right")]),
+        ("", "right", [Reason("unknown_camera", "right")]),
+        ("hinge", "", [Reason("unknown_product", "hinge")]),
+        ("hinge", "right", [Reason("unknown_camera", "right"), Reason("unknown_product", "hinge")]),
+    ],
+)
+@pytest.mark.parametrize("score", [-9.0, 0.0, 9.0])
+def test_unknown_cameras_and_products_are_reviewed(
+    score: float, product: str, camera: str, unknown: list[Reason]
+) -> None:
+    rule = Rule(default=PLAIN, products=("lid", "base"), cameras=("left",))
+    verdict = decide(outputs(score), CLASSES, rule, product, camera)
+    assert verdict.label is Label.REVIEW
+    assert list(verdict.reasons) == unknown
 
 
-def test_without_listed_products_any_is_decided() -> None:
-    assert label(-9, Rule(default=PLAIN), "anything") is Label.PASS
+def test_known_and_unnamed_camera_and_product_are_decided() -> None:
+    rule = Rule(default=PLAIN, products=("lid",), cameras=("left",))
+    assert label(-9, rule, "", "") is Label.PASS
+    assert label(-9, rule, "lid", "left") is Label.PASS
+    assert label(9, rule, "lid", "left") is Label.REJECT
+
+
+def test_without_listed_products_and_cameras_any_is_decided() -> None:
+    assert label(-9, Rule(default=PLAIN), "anything", "anywhere") is Label.PASS
 
 
 def test_the_most_specific_thresholds_win() -> None:
@@ -186,7 +205,7 @@ def test_deciding_changes_nothing_and_repeats(
 
 @given(thresholds(), SCORES)
 def test_a_rule_that_was_stored_decides_alike(chosen: Thresholds, score: float) -> None:
-    rule = Rule(default=chosen, special={"lid|*": chosen}, products=("lid",))
+    rule = Rule(default=chosen, special={"lid|*": chosen}, products=("lid",), cameras=("left",))
     stored = Rule.model_validate_json(rule.model_dump_json())
     assert stored == rule
     assert decide(outputs(score), CLASSES, stored) == decide(outputs(score), CLASSES, rule)

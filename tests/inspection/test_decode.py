@@ -156,6 +156,46 @@ def test_a_file_whose_end_was_never_written_is_truncated(name: str, share: float
     assert reason_of(data[:kept] + bytes(len(data) - kept)) == "truncated"
 
 
+@pytest.mark.parametrize("name", ["jpeg-RGB", "jpeg-L", "jpeg-restart-RGB"])
+@given(share=st.floats(0.05, 0.6))
+@settings(max_examples=40, deadline=None)
+def test_a_jpeg_that_was_cut_and_closed_again_is_truncated(name: str, share: float) -> None:
+    data = ENCODED[name]
+    scan = data.rfind(b"\xff\xda") + 20
+    cut = data[: scan + int((len(data) - scan) * share)].rstrip(b"\xff") + b"\xff\xd9"
+    assert reason_of(cut) == "truncated"
+
+
+@given(
+    size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    quality=st.integers(1, 100),
+    grey=st.sampled_from([0, 126, 127, 128, 129, 255]),
+    mode=st.sampled_from(["RGB", "L"]),
+    options=st.sampled_from(
+        [{}, {"optimize": True}, {"progressive": True}, {"restart_marker_blocks": 1}]
+    ),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_flat_jpeg_is_never_taken_for_a_cut_one(
+    size: tuple[int, int], quality: int, grey: int, mode: str, options: dict[str, object]
+) -> None:
+    flat = Image.new("L", size, grey).convert(mode)
+    data = encode(flat, "JPEG", quality=quality, **options)
+    assert decode(data).shape[:2] == size[::-1]
+    assert decode(data + b"notes").shape[:2] == size[::-1]
+
+
+@given(seed=st.integers(0, 99), quality=st.integers(1, 100), progressive=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_a_jpeg_whose_lower_half_is_mid_grey_is_decoded(
+    seed: int, quality: int, progressive: bool
+) -> None:
+    image = picture(3, seed)
+    image[HEIGHT // 2 :] = 128
+    data = encode(Image.fromarray(image), "JPEG", quality=quality, progressive=progressive)
+    assert decode(data).shape == image.shape
+
+
 def test_the_end_marker_of_a_thumbnail_does_not_count() -> None:
     whole = ENCODED["jpeg-RGB"]
     thumbnail = b"Exif\0\0" + encode(colour().resize((16, 12)), "JPEG")

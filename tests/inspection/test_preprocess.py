@@ -157,3 +157,16 @@ def test_wrong_raw_pixels_are_refused(frame: NDArray[np.uint8], reason: str) -> 
     with pytest.raises(UnreadableFrame, match="raw pixels") as caught:
         prepare_pixels(frame, spec(max_pixels=1000))
     assert caught.value.reason == reason
+
+
+def test_a_frame_with_a_short_side_is_refused_encoded_and_raw_alike() -> None:
+    frame, limit = noise(15, 70), spec(min_side_px=16)
+    with pytest.raises(UnreadableFrame) as from_bytes:
+        prepare(encoded(frame), limit)
+    with pytest.raises(UnreadableFrame) as from_pixels:
+        prepare_pixels(frame, limit)
+    assert from_bytes.value.reason == from_pixels.value.reason == "too_small"
+    assert str(from_bytes.value) == str(from_pixels.value)
+    assert "at least 16" in str(from_bytes.value)
+    prepare(encoded(noise(16, 70)), limit)
+    prepare_pixels(noise(16, 70), limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from inspection.decision import Rule
 from serve.client import Client
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.server import Server
@@ -22,16 +24,20 @@ from store import ledger
 from store.keys import LineKey
 from store.ledger import Entry
 from store.root import Store
-from tests.data.bundle.generate import write_bundle
+from tests.data.bundle.generate import RULE, write_bundle
 
 LINE = LineKey("turin", "press-3")
 # One engine: opening others would only make each start slower.
 ENGINES = ("onnxruntime",)
 
 
-def promote(store: Store, *, seed: int = 0, bias: float = 0.0, channels: int = 3) -> Entry:
+def promote(
+    store: Store, *, seed: int = 0, bias: float = 0.0, channels: int = 3, rule: Rule = RULE
+) -> Entry:
     """Publish a tiny bundle and make it live."""
-    bundle = write_bundle(store, LINE, seed=seed, bias=bias, channels=channels, engines=ENGINES)
+    bundle = write_bundle(
+        store, LINE, seed=seed, bias=bias, channels=channels, rule=rule, engines=ENGINES
+    )
     return ledger.append(
         store, LINE, ledger.Draft(action="promote", bundle=bundle.name, who="tester")
     )
@@ -82,6 +88,17 @@ def failure(client: Client, frame: pb.Frame) -> tuple[grpc.StatusCode, str, str]
         client.stub.Inspect(frame, timeout=30)
     assert isinstance(raised.value, grpc.Call)
     return raised.value.code(), code_of(raised.value), raised.value.details() or ""
+
+
+@contextmanager
+def full_disk(most_bytes: int) -> Iterator[None]:
+    """No file may grow beyond this size: what a full disk is for whoever writes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class Process:

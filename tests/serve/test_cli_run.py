@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,9 +18,10 @@ import pytest
 from serve import spool
 from serve.client import Client
 from serve.protocol import inspection_v1_pb2 as pb
+from store import documents, layout
 from store.root import Store
 from tests.data.bundle.generate import frame
-from tests.serve.running import Process, promote
+from tests.serve.running import LINE, Process, promote
 
 FRAMES = [frame(brightness) for brightness in (0.2, 0.5, 0.9)] + [b"no image"]
 
@@ -120,12 +123,59 @@ def test_sigterm_answers_what_is_in_work_and_exits_0(tmp_path: Path, store: Stor
     assert messages[-1] == "stopped"
 
 
-def test_server_without_a_release_is_ready_and_says_so(tmp_path: Path) -> None:
+def test_server_without_a_release_is_ready_and_says_so(tmp_path: Path, store: Store) -> None:
+    documents.create(store, layout.config(LINE), 1, {})
     process = Process(tmp_path)
     assert "has no live release yet" in process.ready
     with Client(process.address) as client:
         assert "promote a bundle" in client.info().fault
     assert process.end(signal.SIGINT) == 0
+
+
+def refused(tmp_path: Path, *options: object) -> str:
+    """What a server says that must end at once, leaving nothing behind."""
+    folders = ("--spool", tmp_path / "new-spool", "--cache", tmp_path / "new-cache")
+    before = sorted(tmp_path.rglob("*"))
+    done = run_once(*folders, *options)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert done.stdout == ""
+    return done.stderr
+
+
+def run_once(*options: object) -> subprocess.CompletedProcess[str]:
+    """``vision-serve run`` that ends by itself, with status 1."""
+    program = Path(sys.executable).with_name("vision-serve")
+    command = [str(word) for word in (program, "run", *options)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    return done
+
+
+def test_store_that_does_not_exist_ends_the_start(tmp_path: Path) -> None:
+    says = refused(tmp_path, "--store", tmp_path / "none", "--line", LINE)
+    assert f"the store {tmp_path}/none does not exist" in says
+
+
+def test_line_that_the_store_does_not_know_ends_the_start(tmp_path: Path, store: Store) -> None:
+    promote(store)
+    says = refused(tmp_path, "--store", store.url, "--line", "turin/press-4")
+    assert "does not know line turin/press-4; it has turin/press-3" in says
+
+
+def test_taken_port_and_taken_spool_are_one_sentence(tmp_path: Path, store: Store) -> None:
+    promote(store)
+    process = Process(tmp_path)
+    given = ("--store", store.url, "--line", LINE, "--listen", process.address)
+    spools = (tmp_path / "second", tmp_path / "spool")
+    for spool_folder in spools:
+        (line,) = run_once(*given, "--spool", spool_folder).stderr.splitlines()
+        expected = (
+            f"Error: {process.address} cannot be listened on: another process listens there"
+            if spool_folder == spools[0]
+            else f"Error: a server for this line seems to run already (process {process.child.pid})"
+        )
+        assert line.startswith(expected)
+    assert process.end(signal.SIGTERM) == 0
 
 
 def test_logs_hold_ids_and_nothing_of_the_frame(tmp_path: Path, store: Store) -> None:

@@ -11,13 +11,23 @@ from tests.data.bundle.generate import frame
 
 
 def test_folders_give_their_files_sorted_and_hidden_ones_are_left_out(tmp_path: Path) -> None:
-    for name in ("b.png", "a/2.png", "a/1.png", ".hidden", ".git/x", "a/.DS_Store"):
+    names = ("b.PNG", "a/2.jpg", "a/1.tiff", "a/notes.txt", "c.gif", "README")
+    for name in (*names, ".hidden", ".git/x.png", "a/.DS_Store"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("")
-    found = [path.relative_to(tmp_path).as_posix() for path in files_below([tmp_path])]
-    assert found == ["a/1.png", "a/2.png", "b.png"]
-    assert files_below([tmp_path / ".hidden"]) == [tmp_path / ".hidden"]
+    found, skipped = (
+        [path.relative_to(tmp_path).as_posix() for path in paths]
+        for paths in files_below([tmp_path])
+    )
+    assert found == ["a/1.tiff", "a/2.jpg", "b.PNG"]
+    assert skipped == ["README", "a/notes.txt", "c.gif"]
+    given = [tmp_path / ".hidden", tmp_path / "README"]
+    assert files_below(given) == (given, [])
+    (tmp_path / "a/1.tiff").unlink()
+    (tmp_path / "a/2.jpg").unlink()
+    with pytest.raises(InvalidInput, match="no image file among 1 files"):
+        files_below([tmp_path / "a"])
 
 
 def test_all_missing_paths_are_named(tmp_path: Path) -> None:
@@ -28,7 +38,17 @@ def test_all_missing_paths_are_named(tmp_path: Path) -> None:
 
 
 def test_no_server_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="vision-serve run"), Client("127.0.0.1:1", 0.2):
+    says = "vision-serve run --store STORE --line SITE/LINE"
+    with pytest.raises(Unavailable, match=says), Client("127.0.0.1:1", 0.2):
+        pass
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1:99999", "127.0.0.1:0", "127.0.0.1", ":1", "unix:"])
+def test_bad_address_is_told_as_such(target: str) -> None:
+    with (
+        pytest.raises(InvalidInput, match=r"no address: .*such as 127.0.0.1:50051"),
+        Client(target),
+    ):
         pass
 
 

@@ -56,3 +56,22 @@ def test_time_of_capture_is_utc() -> None:
     captured = IncomingFrame(b"x", "f", captured=(1, 500_000_999)).captured_at
     assert captured is not None
     assert captured.isoformat() == "1970-01-01T00:00:01.500000+00:00"
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "reason", "says"),
+    [
+        ((1,) * 300_000, "uint8", "wrong_shape", "has 300000 numbers"),
+        ((1,) * 5, "uint8", "wrong_shape", "has 5 numbers"),
+        ((2, 2), "x" * 10**6, "unsupported_mode", "dtype of 1000000 characters"),
+        ((2, 2), "complex128", "unsupported_mode", "dtype of 10 characters"),
+        ((2, 2), "float32", "unsupported_mode", "dtype 'float32'"),
+    ],
+)
+def test_what_may_be_of_any_length_is_not_repeated(
+    shape: tuple[int, ...], dtype: str, reason: str, says: str
+) -> None:
+    with pytest.raises(UnreadableFrame, match=says) as caught:
+        RawFrame(b"abcd", shape, dtype).pixels(max_pixels=10)
+    assert caught.value.reason == reason
+    assert len(str(caught.value)) < 200

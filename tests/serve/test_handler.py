@@ -20,6 +20,7 @@ from serve.frame import IncomingFrame
 from serve.handler import Decision, Failure, Handler
 from serve.release import LiveRelease
 from serve.rows import Identity
+from serve.segment import MAX_PAYLOAD_BYTES
 from serve.server import Server
 from serve.spool import Spool
 from store.errors import Unavailable
@@ -139,3 +140,23 @@ def test_frame_is_not_judged_when_nothing_can_be_recorded(
     assert isinstance(outcome, Failure)
     assert (outcome.sequence, outcome.problem.code) == (0, "unavailable")
     assert list(spool.read(tmp_path / "closed")) == []
+
+
+def test_row_that_cannot_be_made_is_answered_logged_and_ends_nothing(
+    live: tuple[Server, Client], rows: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = live[0].watcher.live()
+    assert release is not None
+    spoilt = replace(release, graph_hash="x" * MAX_PAYLOAD_BYTES)
+    outcome = Handler(IDENTITY, lambda: spoilt, rows, workers=1).answer(FRAME)
+    assert isinstance(outcome, Failure)
+    assert (outcome.problem.status.name, outcome.sequence) == ("INTERNAL", 1)
+    (row,) = spool.read(tmp_path / "rows")
+    assert row["error_id"] == outcome.problem.error_id
+
+    nameless = replace(release, name="x" * MAX_PAYLOAD_BYTES)
+    outcome = Handler(IDENTITY, lambda: nameless, rows, workers=1).answer(FRAME)
+    assert isinstance(outcome, Failure)
+    assert (outcome.problem.status.name, outcome.sequence) == ("INTERNAL", 0)
+    assert outcome.problem.error_id
+    assert any(outcome.problem.error_id in str(r.__dict__) for r in caplog.records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,15 @@ from serve.server import INSPECTION, NEWEST_RELEASE, Server
 from store.errors import Conflict, Unavailable
 from store.root import Store
 from tests.data.bundle.generate import frame
-from tests.serve.running import LINE, promote, serving, settings_for, wait_until_live
+from tests.serve.running import (
+    LINE,
+    failure,
+    full_disk,
+    promote,
+    serving,
+    settings_for,
+    wait_until_live,
+)
 
 Live = tuple[Server, Client]
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -70,6 +79,20 @@ def test_health_follows_the_spool(tmp_path: Path, store: Store) -> None:
         assert isinstance(raised.value, grpc.Call)
         assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
         assert str(tmp_path) not in str(raised.value.details())
+
+
+def test_health_and_info_follow_a_full_disk(tmp_path: Path, store: Store) -> None:
+    promote(store)
+    with serving(tmp_path) as (_, client), grpc.insecure_channel(client.target) as channel:
+        with full_disk(10):
+            status, code, _ = failure(client, pb.Frame(encoded=frame(0.2)))
+            assert (status, code) == (grpc.StatusCode.UNAVAILABLE, "unavailable")
+            for service in ("", INSPECTION, NEWEST_RELEASE):
+                wait_for_health(channel, service, NOT_SERVING)
+            assert "make room" in client.info().spool.fault
+        wait_for_health(channel, INSPECTION, SERVING)
+        assert client.info().spool.fault == ""
+        assert client.stub.Inspect(pb.Frame(encoded=frame(0.9))).decision.sequence == 1
 
 
 def test_reflection_describes_the_protocol(live: Live) -> None:
@@ -221,13 +244,33 @@ def test_drain_does_not_wait_for_those_who_watch_health(tmp_path: Path, store: S
 def test_taken_address_is_named(live: Live, tmp_path: Path, store: Store) -> None:
     promote(store)
     server = Server(settings_for(tmp_path, listen=live[1].target))
+    with pytest.raises(Unavailable, match=r"another process listens there.*another --listen"):
+        server.start()
+    assert server.watcher.live() is None  # the port was tried before anything was prepared
+    server.drain()
+
+
+@pytest.mark.parametrize("listen", ["192.0.2.1:0", "no such host:1", "unix:/nowhere/s"])
+def test_address_that_is_not_ours_is_named(tmp_path: Path, listen: str) -> None:
+    server = Server(settings_for(tmp_path, listen=listen))
     with pytest.raises(Unavailable, match="another --listen"):
         server.start()
     server.drain()
 
 
+def test_unix_socket_of_another_server_is_not_taken_away(tmp_path: Path, store: Store) -> None:
+    promote(store)
+    listen = f"unix:{tmp_path}/s"
+    with serving(tmp_path, listen=listen) as (_, client):
+        second = Server(settings_for(tmp_path, listen=listen, spool=tmp_path / "second"))
+        with pytest.raises(Unavailable, match="another process listens there"):
+            second.start()
+        second.drain()
+        assert client.info().release == f"{LINE}@1"
+
+
 def test_spool_in_use_is_named(live: Live, tmp_path: Path) -> None:
-    with pytest.raises(Conflict, match="folder of its own"):
+    with pytest.raises(Conflict, match=rf"seems to run already \(process {os.getpid()}\)"):
         Server(settings_for(tmp_path, spool=live[0].settings.spool_folder))
 
 

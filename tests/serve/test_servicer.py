@@ -222,6 +222,35 @@ def test_bad_raw_pixels_get_a_precise_status(
     assert says in message
 
 
+HUGE = "x" * 400_000
+HUGE_REQUESTS = {
+    "shape": raw(shape=(1,) * 300_000),
+    "dtype": raw(dtype=HUGE),
+    "frame_id": pb.Frame(encoded=b"x", frame_id=HUGE),
+    "camera": pb.Frame(encoded=b"x", camera=HUGE),
+    "product": pb.Frame(encoded=b"x", product=HUGE),
+    "serial": pb.Frame(encoded=b"x", serial=HUGE),
+}
+
+
+def test_huge_fields_get_short_answers_and_rows_and_no_stream_ends(live: Live) -> None:
+    server, client = live
+    first = server.spool.state().next_sequence
+    requests = [*HUGE_REQUESTS.values(), pb.Frame(encoded=frame(0.9))]
+    *refused, judged = client.stub.InspectStream(iter(requests))
+    assert [answer.error.status for answer in refused] == [3] * len(HUGE_REQUESTS)
+    assert judged.result.verdict == pb.REJECT
+    rows = list(spool.read(server.settings.spool_folder, first))
+    assert len(rows) == len(requests)
+    assert max(answer.ByteSize() for answer in refused) < 1500
+    assert max(len(str(row)) for row in rows[:-1]) < 1500
+
+
+@pytest.mark.parametrize("request_", HUGE_REQUESTS.values(), ids=HUGE_REQUESTS.keys())
+def test_huge_fields_end_a_call_with_a_status(live: Live, request_: pb.Frame) -> None:
+    assert failure(live[1], request_)[0] == INVALID
+
+
 LONG = "x" * 201
 BAD_FIELDS: dict[str, tuple[pb.Frame, str]] = {
     "nothing": (pb.Frame(), "no payload"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import tempfile
 import threading
 import time
@@ -15,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.segment import MAX_PAYLOAD_BYTES, records, segments
-from serve.spool import Spool, SpoolLimits, read
+from serve.segment import MAX_PAYLOAD_BYTES, Damage, Record, parts, segments
+from serve.spool import Loss, Spool, SpoolLimits, read
 from store.errors import Conflict, Unavailable
+from tests.serve.running import full_disk
 
 Rows = list[dict[str, object]]
 
@@ -75,21 +75,101 @@ def test_torn_tail_loses_only_what_is_torn_and_numbering_goes_on(
         assert plain(folder) == [{"n": n} for n in range(whole)] + [{"n": "next"}]
 
 
-@given(position=st.integers(0, 10_000), value=st.integers(1, 255))
+def told(folder: Path) -> tuple[list[int], list[Loss]]:
+    """The sequences that can be read, and the losses of which the reader is told."""
+    losses: list[Loss] = []
+    return [row["sequence"] for row in read(folder, on_loss=losses.append)], losses
+
+
+@given(
+    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), max_size=4),
+    limits=st.sampled_from([SpoolLimits(), _SMALL]),
+)
 @settings(max_examples=60, deadline=None)
-def test_changed_byte_never_gives_a_wrong_row(position: int, value: int) -> None:
+def test_flipped_bits_cost_only_the_rows_they_hit(
+    flips: list[tuple[float, int]], limits: SpoolLimits
+) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        places = []  # of each row: segment, begin, end
+        with opened(folder, limits) as spool:
+            for number in range(12):
+                before = {path: path.stat().st_size for path in segments(folder)}
+                spool.append({"n": number, "text": "{row\u00f5" * 3})
+                path = segments(folder)[-1]
+                places.append((path, before.get(path, 0), path.stat().st_size))
+        hit: set[int] = set()
+        clean = {path: path.read_bytes() for path in segments(folder)}
+        damaged = {path: bytearray(data) for path, data in clean.items()}
+        for share, bit in flips:
+            row = int(share * 12)
+            path, begin, end = places[row]
+            damaged[path][begin + int((share * 12 - row) * (end - begin))] ^= 1 << bit
+        for path, data in damaged.items():
+            path.write_bytes(data)
+        for row, (path, begin, end) in enumerate(places):
+            if damaged[path][begin:end] != clean[path][begin:end]:
+                hit.add(row + 1)
+        kept = [n for n in range(1, 13) if n not in hit]
+        found, losses = told(folder)
+        assert found == kept
+        lost = {n for loss in losses for n in range(loss.first, loss.last + 1)}
+        tail = {n for n in hit if n > max(kept, default=0)}
+        assert hit - tail <= lost <= hit
+        sizes = {path: path.stat().st_size for path in segments(folder)}
         with opened(folder) as spool:
-            for number in range(5):
-                spool.append({"n": number})
-        path = segments(folder)[0]
-        content = bytearray(path.read_bytes())
-        content[position % len(content)] ^= value
-        path.write_bytes(content)
-        found = plain(folder)
-        assert found == [{"n": number} for number in range(len(found))]
-        assert len(found) < 5
+            assert spool.state().next_sequence > max(kept, default=0)
+            following = spool.append({"n": "next"})
+        assert told(folder)[0] == [*kept, following]
+        if kept:
+            last = places[kept[-1] - 1][0]
+            assert all(path.stat().st_size == sizes[path] for path in sizes if path <= last)
+
+
+def test_loss_says_where_and_what_and_is_logged_at_the_next_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path) as spool:
+        ends = [0]
+        for number in range(4):
+            spool.append({"n": number})
+            ends.append(segments(tmp_path)[0].stat().st_size)
+    path = segments(tmp_path)[0]
+    content = bytearray(path.read_bytes())
+    content[ends[1] + 3] ^= 1
+    content[ends[2] + 22] ^= 1
+    path.write_bytes(content)
+    found, (loss,) = told(tmp_path)
+    assert found == [1, 4]
+    assert str(loss) == (
+        f"{ends[3] - ends[1]} bytes at {ends[1]} of {path.name} are damaged: rows 2 to 3 are lost"
+    )
+    with opened(tmp_path) as spool:
+        assert spool.append({}) == 5
+    (record,) = [r for r in caplog.records if r.message == "spool is damaged"]
+    assert (record.__dict__["segment"], record.__dict__["first"]) == (path.name, 2)
+
+
+def test_segment_that_lost_its_end_is_told(tmp_path: Path) -> None:
+    with opened(tmp_path, SpoolLimits(segment_bytes=100)) as spool:
+        for number in range(10):
+            spool.append({"n": number})
+    first = segments(tmp_path)[0]
+    os.truncate(first, first.stat().st_size - 1)
+    found, (loss,) = told(tmp_path)
+    assert found == [n for n in range(1, 11) if n != loss.first]
+    assert loss.first == loss.last
+
+
+def test_rubbish_between_two_records_costs_no_row(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        spool.append({"n": 1})
+        with open(segments(tmp_path)[0], "ab") as stream:
+            stream.write(b"\xf5row" + bytes(3 * 2**20))  # longer than is searched at once
+        spool.append({"n": 2})
+    found, (loss,) = told(tmp_path)
+    assert found == [1, 2]
+    assert "no row is lost" in str(loss)
 
 
 def test_zeros_after_a_power_cut_are_torn(tmp_path: Path) -> None:
@@ -164,17 +244,39 @@ def test_oldest_rows_go_when_the_limit_is_reached(tmp_path: Path) -> None:
 
 
 def test_full_disk_refuses_rows_and_keeps_the_spool_whole(tmp_path: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     kept: list[int] = []
     with opened(tmp_path) as spool:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-        try:
-            with pytest.raises(Unavailable, match="make room"):
-                kept.extend(spool.append({"n": 1}) for _ in range(1000))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with full_disk(1000), pytest.raises(Unavailable, match="make room"):
+            kept.extend(spool.append({"n": 1}) for _ in range(1000))
         assert spool.append({"n": 1}) == len(kept) + 1
     assert plain(tmp_path) == [{"n": 1}] * (len(kept) + 1)
+
+
+def test_failed_write_is_a_fault_until_one_succeeds(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        spool.append({})
+        with full_disk(10):
+            with pytest.raises(Unavailable):
+                spool.append({})
+            assert "make room" in spool.state().fault
+            assert str(tmp_path) in spool.state().fault
+        assert spool.append({}) == 2
+        assert spool.state().fault == ""
+
+
+def test_fault_ends_when_there_is_room_though_no_row_comes(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        spool.try_again()
+        with full_disk(10):
+            with pytest.raises(Unavailable):
+                spool.append({})
+            spool.try_again()
+            assert spool.state().fault
+        spool.try_again()
+        assert spool.state().fault == ""
+        assert spool.append({}) == 1
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"lock", "0000000000000001.spool"}
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -210,7 +312,8 @@ def _descriptor(path: Path) -> int:
 
 
 def test_folder_belongs_to_one_process(tmp_path: Path) -> None:
-    with opened(tmp_path), pytest.raises(Conflict, match="folder of its own"):
+    says = rf"seems to run already \(process {os.getpid()}\).*folder of its own"
+    with opened(tmp_path), pytest.raises(Conflict, match=says):
         Spool(tmp_path)
     with opened(tmp_path) as spool:
         assert spool.append({}) == 1
@@ -240,5 +343,18 @@ def test_reader_sees_rows_while_they_are_written(tmp_path: Path) -> None:
 
 def test_absurd_length_is_torn_without_reading_it(tmp_path: Path) -> None:
     path = tmp_path / "0000000000000001.spool"
-    path.write_bytes(b"\xff" * 64)
-    assert list(records(path)) == []
+    record = b"\xf5row" + b"\xff" * 60
+    path.write_bytes(record)
+    assert list(parts(path)) == [Damage(0, 64)]
+
+
+def test_parts_of_a_segment_are_records_and_damage_in_order(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        for _ in range(3):
+            spool.append({})
+    (path,) = segments(tmp_path)
+    content = bytearray(path.read_bytes())
+    size = len(content) // 3
+    content[size] ^= 1
+    path.write_bytes(content)
+    assert list(parts(path)) == [Record(1, b"{}"), Damage(size, size), Record(3, b"{}")]

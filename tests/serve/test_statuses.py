@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from serve.statuses import STATUSES, NoRelease, problem, status_number
+from serve.statuses import MAX_MESSAGE_CHARACTERS, STATUSES, NoRelease, problem, status_number
 from store import errors
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +34,15 @@ def test_client_is_told_what_it_can_mend(error: Exception, status: str, code: st
     found = problem(error)
     assert (found.status.name, found.code) == (status, code)
     assert (found.message, found.error_id) == (str(error), "")
+
+
+@pytest.mark.parametrize(
+    "error", [errors.UnreadableFrame("x", "y" * 9999), errors.InvalidInput("y" * 9999)]
+)
+def test_no_message_is_long(error: Exception) -> None:
+    message = problem(error).message
+    assert len(message) == MAX_MESSAGE_CHARACTERS
+    assert message.endswith("y…")
 
 
 @pytest.mark.parametrize(

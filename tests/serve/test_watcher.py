@@ -13,7 +13,10 @@ from inspection import bundle, evidence
 from serve.client import Client
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.server import NEWEST_RELEASE, Server
+from serve.watcher import require_line
 from store import artifacts, layout, ledger
+from store.errors import NotFound
+from store.keys import LineKey
 from store.root import Store
 from tests.data.bundle.generate import frame, write_bundle
 from tests.serve.running import ENGINES, LINE, promote, serving, wait_until_live
@@ -180,3 +183,21 @@ def test_unreadable_bundle_does_not_end_the_watcher(tmp_path: Path, store: Store
         wait_for_fault(server, "look for this id")
         promote(store, seed=5)
         wait_until_live(server, 3)
+
+
+def test_line_must_be_known_to_a_store_that_can_be_read(tmp_path: Path, store: Store) -> None:
+    with pytest.raises(NotFound, match=r"does not exist: .*--store \.vision/store"):
+        require_line(store, LINE)
+    tmp_path.joinpath("store").mkdir()
+    with pytest.raises(NotFound, match="does not know line turin/press-3; it has no line yet"):
+        require_line(store, LINE)
+    promote(store)
+    require_line(store, LINE)
+    with pytest.raises(NotFound, match="it has turin/press-3"):
+        require_line(store, LineKey("turin", "press-4"))
+
+
+def test_store_that_cannot_be_read_is_waited_for(tmp_path: Path, store: Store) -> None:
+    tmp_path.joinpath("store").mkdir()
+    tmp_path.joinpath("store", layout.LINES).write_text("no folder")
+    require_line(store, LINE)

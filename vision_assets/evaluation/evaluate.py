@@ -33,7 +33,7 @@ from vision_assets.progress import Progress, silent
 
 KIND = "evaluations"
 # Raised when the same model and settings would give another rule or other figures.
-VERSION = "1"
+VERSION = "2"
 PREDICTIONS = "predictions.parquet"
 RULE = "rule.json"
 FIGURES = "evaluation.json"
@@ -140,6 +140,7 @@ def _inputs(trained: Artifact, settings: LineConfig) -> dict[str, Any]:
         "model": trained.name,
         "snapshot": trained.inputs["snapshot"],
         "products": list(settings.products),
+        "cameras": list(settings.cameras),
         "costs": settings.costs.model_dump(mode="json"),
         "limits": settings.limits.model_dump(mode="json", exclude={"max_latency_ms"}),
     }

@@ -59,7 +59,7 @@ def judge(
         rows: Of `snapshot.frames`.
         outputs: Of `predict.outputs` for their roles `calibrate` and `test`.
         classes: In the order of ``class_scores``.
-        settings: The line's costs, limits and products.
+        settings: The line's costs, limits, cameras and products.
 
     Raises:
         InvalidInput: when a score is not finite, or no test frame can be read.
@@ -72,33 +72,31 @@ def judge(
     )
     _check(frames)
     chosen = threshold.choose(frames.filter(pl.col("role") == "calibrate"), settings)
-    predictions = with_verdicts(frames, chosen.banded, chosen.closed, classes, settings.products)
+    rule = Rule(default=chosen.banded, products=settings.products, cameras=settings.cameras)
+    predictions = with_verdicts(frames, rule, chosen.closed, classes)
     test = predictions.filter(pl.col("role") == "test")
     measured = measure(test, chosen, classes, settings)
     unreadable = dict(refused.select("frame_id", "reason").iter_rows())
     warnings = (*chosen.warnings, *_warnings(test, measured, len(unreadable)))
-    rule = Rule(default=chosen.banded, products=settings.products)
     return Judged(predictions, rule, measured, unreadable, warnings)
 
 
 def with_verdicts(
     frames: pl.DataFrame,
-    banded: Thresholds,
+    rule: Rule,
     closed: Thresholds,
     classes: Sequence[str],
-    products: tuple[str, ...],
 ) -> pl.DataFrame:
     """`frames` with ``p``, ``verdict`` and ``closed``, each by `inspection.decision.decide`.
 
     Args:
         frames: Columns ``score``, ``class_scores``, ``product`` and ``camera``.
-        banded: The thresholds of ``verdict``.
+        rule: The rule of ``verdict``.
         closed: The thresholds of ``closed``.
         classes: In the order of ``class_scores``.
-        products: That the rule knows; empty: any.
     """
-    found = _decide(frames, Rule(default=banded, products=products), classes)
-    other = _decide(frames, Rule(default=closed, products=products), classes)
+    found = _decide(frames, rule, classes)
+    other = _decide(frames, rule.model_copy(update={"default": closed}), classes)
     return frames.with_columns(
         pl.Series("p", [verdict.score for verdict in found], dtype=pl.Float64),
         pl.Series("verdict", [verdict.label.value for verdict in found], dtype=pl.String),

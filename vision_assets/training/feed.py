@@ -80,6 +80,7 @@ def input_spec(settings: LineConfig, channels: int) -> InputSpec:
         height=settings.training.height_px,
         width=settings.training.width_px,
         max_pixels=settings.ingest.max_pixels,
+        min_side_px=settings.ingest.min_side_px,
     )
 
 

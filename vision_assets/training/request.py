@@ -49,6 +49,7 @@ def ask(store: str, line: str, snapshot: str, settings: LineConfig, threads: int
         "task": settings.task,
         "classes": list(settings.classes),
         "max_pixels": settings.ingest.max_pixels,
+        "min_side_px": settings.ingest.min_side_px,
         # Where the backbone lies does not matter, what it holds does.
         "training": training.model_dump(mode="json", exclude={"backbone"}),
         "backbone": hub.content_hash(folder) if folder else None,

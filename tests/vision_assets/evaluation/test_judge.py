@@ -88,6 +88,15 @@ def test_a_product_that_the_line_does_not_know_is_reviewed() -> None:
     assert found.rule == Rule(default=found.rule.default, products=("axle",))
 
 
+def test_a_camera_that_the_line_does_not_know_is_reviewed() -> None:
+    rows, outputs = rows_and_outputs(Recipe())
+    named = rows.with_columns(pl.lit("right").alias("camera"))
+    found = judge(named, outputs, CLASSES, LineConfig(cameras=("left",)))
+    assert set(found.predictions["verdict"]) == {"REVIEW"}
+    assert set(found.predictions["closed"]) == {"REVIEW"}
+    assert found.rule == Rule(default=found.rule.default, cameras=("left",))
+
+
 def test_refused_frames_are_listed_and_in_no_figure() -> None:
     rows, outputs = rows_and_outputs(Recipe())
     first = outputs["frame_id"][0]
