@@ -11,11 +11,12 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 say "1/4  Rendering three shifts of parts on line $line"
 for shift in 1 2 3; do
     [ -e "$VISION_STORE/landing/$line/shift-$shift/_COMPLETE" ] ||
-        vision-assets simulate --line $line --batch shift-$shift --frames 300 --defect-rate 0.3 --seed $shift
+        vision-assets simulate --line $line --batch shift-$shift --frames 300 --defect-rate 0.3 --seed $shift |
+        sed '/^next: /d' # the demo goes on by itself
 done
 
 say "2/4  Ingest, labels, snapshot, model, evaluation, bundle, release (Dagster; minutes the first time)"
-vision-assets run --line $line --promote
+vision-assets run --line $line --promote | sed '/^next: /d'
 
 say "3/4  Serving the release on $address"
 vision-serve run --store "$VISION_STORE" --line $line --listen $address \
@@ -29,13 +30,15 @@ for _ in $(seq 100); do
 done
 
 say "4/4  Twelve parts of the next shift go past the camera"
-VISION_STORE="$today" vision-assets simulate --line $line --batch shift-4 --frames 12 \
-    --defect-rate 0.4 --seed 44 >/dev/null
+[ -e "$today/landing/$line/shift-4/_COMPLETE" ] ||
+    VISION_STORE="$today" vision-assets simulate --line $line --batch shift-4 --frames 12 \
+        --defect-rate 0.4 --seed 44 >/dev/null
 vision-serve inspect --target $address "$today/landing/$line/shift-4/frames"
 say "What the labels of these parts say"
 python - "$today/landing/$line/shift-4/labels.jsonl" <<'PY'
-import json, sys
+import json, os, sys
 for row in map(json.loads, open(sys.argv[1])):
-    print(f"  {row['file']:<28} {row['label']} {' '.join(row.get('classes', []))}")
+    print(f"  {os.path.basename(row['file']):<22} {row['label']} {' '.join(row.get('classes', []))}")
 PY
-say "Next: 'make ui' shows the lineage; 'vision-assets releases $line' the ledger; docs/guides/first-line.md your own images"
+program=$(command -v vision-assets)
+say "Next: 'make ui' shows the lineage; '${program#"$PWD"/} releases $line' the ledger; docs/guides/first-line.md your own images"

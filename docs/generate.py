@@ -23,7 +23,11 @@ def pages() -> dict[str, str]:
     return {
         "line-settings.md": _settings(
             "Settings of a line",
-            "Given to `vision-assets run --config FILE` as YAML, naming what differs.",
+            "Given to `vision-assets run --config FILE` as YAML and kept; `vision-assets settings "
+            "SITE/LINE`\nshows what is in force. The file states the sections `ingest`, `split`, "
+            "`training`, `costs` and\n`limits` completely: what it does not name there is the "
+            "default. What a delivery found out (the\nsettings outside sections, and "
+            "`ingest.channels`) stays unless the file names it.",
             LineConfig,
         ),
         "server-settings.md": _settings(
@@ -65,7 +69,8 @@ def _commands(groups: dict[str, click.Group]) -> str:
     parts = ["# Commands", ""]
     for program, group in groups.items():
         for name, command in group.commands.items():
-            context = click.Context(command, info_name=f"{program} {name}", max_content_width=100)
+            settings = {"max_content_width": 100, **group.context_settings}
+            context = click.Context(command, info_name=f"{program} {name}", **settings)
             parts += [f"## {program} {name}", "", "```", command.get_help(context), "```", ""]
     return "\n".join(parts)
 

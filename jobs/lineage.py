@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
+from inspection.bundle import KIND as BUNDLES
 from inspection.evidence import Gate
 from jobs.launch import (
+    FailedCheck,
     Listener,
     Outcome,
     Request,
@@ -17,13 +20,14 @@ from jobs.launch import (
     open_instance,
     run_job,
 )
-from sensors.landing import waiting
-from store import artifacts, batches, ledger
+from sensors.landing import unreadable, waiting
+from store import artifacts, batches, ledger, tables
 from store.errors import NotFound
 from store.keys import LineKey
 from store.root import Store
 from vision_assets.evaluation import evaluate
 from vision_assets.evaluation.figures import Evaluation
+from vision_assets.evaluation.releases import PROVENANCE
 from vision_assets.export.attached import gates_of
 from vision_assets.partitions import register
 
@@ -36,14 +40,17 @@ class LineResult:
 
     Attributes:
         line: Whose.
-        names: The line's current artifact by kind.
+        names: The line's current artifact by kind; ``bundles`` only when it was made from the
+            evaluation that is shown.
         figures: The current evaluation's figures.
-        gates: Gates of the current bundle.
+        gates: Gates of that bundle.
         release: Name of the live release, such as ``turin/press-3@17``; empty without one.
         live_bundle: What that release serves.
+        was_live: Name of the release that was live before the run; empty without one.
         runs: Ids of the Dagster runs, in order.
-        faults: What stopped a run.
-        warnings: Checks that failed without stopping one.
+        failed_checks: Checks that stopped a run.
+        errors: What stopped a run otherwise.
+        warnings: Checks that failed without stopping one, or that `Release.force` overrode.
     """
 
     line: LineKey
@@ -52,22 +59,39 @@ class LineResult:
     gates: list[Gate] = field(default_factory=list)
     release: str = ""
     live_bundle: str = ""
+    was_live: str = ""
     runs: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    failed_checks: list[FailedCheck] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    warnings: list[FailedCheck] = field(default_factory=list)
+
+    @property
+    def faults(self) -> list[str]:
+        """Everything that stopped a run, in words."""
+        return [*map(str, self.failed_checks), *self.errors]
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values."""
-        gates = [gate.model_dump(mode="json") for gate in self.gates]
-        figures = self.figures.model_dump(mode="json") if self.figures else None
-        return {**self.__dict__, "line": str(self.line), "figures": figures, "gates": gates}
+        kept = ("names", "release", "live_bundle", "was_live", "runs", "faults")
+        return {
+            "line": str(self.line),
+            **{name: getattr(self, name) for name in kept},
+            "figures": self.figures.model_dump(mode="json") if self.figures else None,
+            "gates": [gate.model_dump(mode="json") for gate in self.gates],
+            "warnings": list(map(str, self.warnings)),
+        }
 
-    def took(self, outcome: Outcome) -> bool:
-        """Keep a run's outcome and say whether to go on."""
+    def took(self, outcome: Outcome) -> None:
+        """Keep a run's outcome."""
         self.runs.append(outcome.run_id)
-        self.faults += outcome.faults
+        self.failed_checks += outcome.failed_checks
+        self.errors += outcome.errors
         self.warnings += outcome.warnings
-        return outcome.is_success and not outcome.faults
+
+    def override(self) -> None:
+        """Let what failed checks stopped go on: they become warnings."""
+        self.warnings += self.failed_checks
+        self.failed_checks.clear()
 
 
 @dataclass(frozen=True)
@@ -88,24 +112,28 @@ class Release:
 def run_line(store: Store, line: LineKey, release: Release, listen: Listener) -> LineResult:
     """Ingest the line's new deliveries, materialise the line and promote when asked to.
 
+    A delivery whose mark cannot be read is a fault of the result; the others are worked on.
+
     Raises:
         NotFound: when the line has neither a batch nor a complete delivery.
+        Stopped: when SIGINT or SIGTERM came.
     """
-    result = LineResult(line)
+    result = LineResult(line, was_live=_live(store, line)[0], errors=unreadable(store, line))
     new = [key for key, _ in waiting(store) if key.line_key == line]
     known = batches.ingested(store, line)
-    if not new and not known:
+    if new or known:
+        with open_instance() as instance:
+            bury_dead_runs(instance)
+            register(instance, {*new, *known})
+            launch = _Launcher(instance, listen, result)
+            outcomes = [launch("batch", str(key)) for key in new]
+            if all(outcome.is_success for outcome in outcomes):
+                _line_and_release(launch, line, release)
+    elif not result.errors:
         raise NotFound(
             f"line {line} has no batch: deliver one with `vision-assets simulate` or "
             "`vision-assets import`"
         )
-    with open_instance() as instance:
-        bury_dead_runs(instance)
-        register(instance, {*new, *known})
-        launch = _Launcher(instance, listen, result)
-        outcomes = [launch("batch", str(key)) for key in new]
-        if all(outcomes):
-            _line_and_release(launch, line, release)
     return described(store, result)
 
 
@@ -118,12 +146,30 @@ def described(store: Store, result: LineResult) -> LineResult:
             result.names[kind] = found.name
     if "evaluations" in result.names:
         result.figures = evaluate.read(store, line, result.names["evaluations"])
-    if "bundles" in result.names:
-        result.gates = gates_of(store, line, result.names["bundles"])
-    live = ledger.live(ledger.entries(store, line))
-    if live is not None:
-        result.release, result.live_bundle = live.release_of(line), live.bundle
+    bundle = result.names.pop("bundles", "")
+    if bundle and _evaluation_of(store, line, bundle) == result.names.get("evaluations"):
+        result.names["bundles"] = bundle
+        result.gates = gates_of(store, line, bundle)
+    result.release, result.live_bundle = _live(store, line)
     return result
+
+
+def _evaluation_of(store: Store, line: LineKey, bundle: str) -> str:
+    """The evaluation that a bundle's gates are about; empty without evidence.
+
+    Equal models and rules give the same bundle, so its inputs do not tell: other limits make
+    another evaluation, and other gates, of the same bundle.
+    """
+    attached = artifacts.attachments(store, line, BUNDLES, bundle)
+    if PROVENANCE not in attached:
+        return ""
+    return str(json.loads(tables.read_verified(store, attached[PROVENANCE]))["evaluation"])
+
+
+def _live(store: Store, line: LineKey) -> tuple[str, str]:
+    """Name and bundle of the live release; empty without one."""
+    live = ledger.live(ledger.entries(store, line))
+    return (live.release_of(line), live.bundle) if live else ("", "")
 
 
 class _Launcher:
@@ -141,24 +187,29 @@ class _Launcher:
         key: str,
         only: Sequence[str] = (),
         config: Mapping[str, Any] | None = None,
-    ) -> bool:
-        """Run a job for a partition and say whether to go on."""
+    ) -> Outcome:
+        """Run a job for a partition and keep how it ended."""
         resolved = self._defs.resolve_job_def(job)
         request = Request(key, only, config or {})
         outcome = run_job(self._instance, resolved, request, self._listen)
-        return self.result.took(outcome)
+        self.result.took(outcome)
+        return outcome
 
 
 def _line_and_release(launch: _Launcher, line: LineKey, release: Release) -> None:
-    is_good = launch("line", str(line))
-    if not is_good and release.force and _stopped_by_a_check(launch.result):
-        # A blocking check keeps the bundle from being made in the same run; who forces a promotion
-        # has seen it, so the bundle is made in a run of its own.
-        is_good = launch("line", str(line), only=["bundle"])
-    if is_good and (release.promote or release.force):
+    """Materialise the line; promote its bundle when asked to, whatever check failed when forced.
+
+    A blocking check of the evaluation keeps the bundle from being made in the same run; who forces
+    a promotion has seen it, so the bundle is made in a run of its own.
+    """
+    outcome = launch("line", str(line))
+    if release.force and outcome.stopped_after == "evaluation":
+        launch.result.override()
+        outcome = launch("line", str(line), only=["bundle"])
+    if release.force and outcome.stopped_after == "bundle":
+        launch.result.override()
+    elif not outcome.is_success:
+        return
+    if release.promote or release.force:
         config = {"who": release.who, "why": release.force, "force": bool(release.force)}
         launch("deploy", str(line), config={"ops": {"release": {"config": config}}})
-
-
-def _stopped_by_a_check(result: LineResult) -> bool:
-    return any(fault.startswith("evaluation: ") for fault in result.faults)

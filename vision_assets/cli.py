@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,12 +20,20 @@ from store import artifacts, batches, landing, layout, ledger, tables
 from store.errors import InvalidInput, NotFound, VisionError
 from store.keys import BatchKey, LineKey
 from store.root import Store
-from vision_assets import config
+from vision_assets import config, listing
 from vision_assets.deployment import promote as deployment
 from vision_assets.labels.formats.registry import LAYOUTS
 from vision_assets.labels.line_settings import DEFAULT_CAMERA
 from vision_assets.simulation.settings import UNSEEN_KINDS, Material, SimulationSettings
-from vision_assets.terminal import show_figures, show_gates, show_rows, ticking
+from vision_assets.terminal import (
+    program,
+    show_figures,
+    show_gates,
+    show_next,
+    show_rows,
+    ticking,
+    unproven,
+)
 
 if TYPE_CHECKING:
     from jobs.lineage import LineResult
@@ -86,8 +95,9 @@ def main() -> None:
 @click.option("--shift-px", nargs=2, type=float, default=(0.0, 0.0), help="Drift: camera, x y.")
 @click.option("--unseen-kind", default="burr", show_default=True, type=click.Choice(UNSEEN_KINDS))
 @click.option("--unseen-share", default=0.0, show_default=True, help="Drift: of the defects.")
+@click.option("--mix", is_flag=True, help="Even into a line that has frames of real parts.")
 @_json_option
-def simulate(line: LineKey, batch: str, as_json: bool, **knobs: Any) -> None:  # noqa: ANN401
+def simulate(line: LineKey, batch: str, mix: bool, as_json: bool, **knobs: Any) -> None:  # noqa: ANN401
     """Render a production batch into the landing area."""
     from vision_assets.simulation.simulate import simulate as render
 
@@ -98,10 +108,14 @@ def simulate(line: LineKey, batch: str, as_json: bool, **knobs: Any) -> None:  #
         faults = [f"--{fault['loc'][0]}: {fault['msg']}" for fault in error.errors()]
         raise InvalidInput.listing("these options are wrong:", faults) from error
     with ticking() as tell:
-        delivery = render(store, key, settings, tell)
+        before = landing.delivery(store, key)
+        delivery = render(store, key, settings, tell, mix=mix)
+    is_new = delivery != before
     row = {"batch": str(key), "frames": delivery.frames, "folder": layout.landing(key)}
-    show_rows([row], as_json, "")
-    _next(as_json, f"vision-assets run --line {line}")
+    if not is_new and not as_json:
+        click.echo("nothing to do: the batch was rendered from these very settings before")
+    show_rows([{**row, "rendered": is_new} if as_json else row], as_json, "")
+    _next(as_json, f"run --line {line}")
 
 
 @cli.command(name="import")
@@ -111,6 +125,7 @@ def simulate(line: LineKey, batch: str, as_json: bool, **knobs: Any) -> None:  #
 @click.option("--batch", default="", help="Name of the batch; with --batch-by, its beginning.")
 @click.option("--batch-by", default="", help="Regular expression on the path; group 1 names it.")
 @click.option("--good", multiple=True, help="A folder or class that means good; may be repeated.")
+@click.option("--no-good", is_flag=True, help="The data set has defects only, and is meant to.")
 @click.option("--camera", default=DEFAULT_CAMERA, show_default=True, help="Where none is named.")
 @_json_option
 def import_(
@@ -120,16 +135,16 @@ def import_(
     batch: str,
     batch_by: str,
     good: tuple[str, ...],
+    no_good: bool,
     camera: str,
     as_json: bool,
 ) -> None:
     """Turn a data set on disk into landing batches with labels."""
     from vision_assets.labels.importing import Request, import_dataset
 
+    request = Request(path, form, batch, batch_by, good, no_good, camera)
     with ticking() as tell:
-        report = import_dataset(
-            Store(store_url()), line, Request(path, form, batch, batch_by, good, camera), tell
-        )
+        report = import_dataset(Store(store_url()), line, request, tell)
     row = {
         "batches": ", ".join(key.batch for key in report.batches),
         "frames": report.frames,
@@ -143,31 +158,58 @@ def import_(
     if not as_json:
         for note in report.notes:
             click.secho(f"note: {note}", fg="yellow")
-    _next(as_json, f"vision-assets run --line {line}")
+    _next(as_json, f"run --line {line}")
 
 
 @cli.command()
 @_line_options()
 @click.option("--promote", is_flag=True, help="Make the bundle live when its gates pass.")
 @click.option("--force", metavar="REASON", default="", help="Promote although gates failed.")
-@click.option("--config", "file", type=click.Path(exists=True, path_type=Path), default=None)
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(exists=True, path_type=Path),
+    default=None,
+    help="YAML that states the line's settings; they stay in force.",
+)
 @_json_option
 def run(line: LineKey, promote: bool, force: str, file: Path | None, as_json: bool) -> None:
     """Materialise everything the line is missing, through Dagster, and show the figures."""
-    from jobs.lineage import Release, run_line
-
     store = Store(store_url())
+    _known(store, line)
     if file is not None:
-        config.save(store, line, config.read_file(file, _settings(store, line)))
-    release = Release(getpass.getuser(), promote, force)
-    with ticking() as ticker:
-        result = run_line(store, line, release, ticker.say)
+        _change_settings(store, line, file, as_json)
+    try:
+        with ticking() as ticker:
+            ticker.note("loading Dagster")
+            from jobs.lineage import Release, run_line
+
+            release = Release(getpass.getuser(), promote, force)
+            result = run_line(store, line, release, ticker.say)
+    except KeyboardInterrupt as stop:
+        click.secho("stopped; the same command goes on where it was", fg="yellow", err=True)
+        sys.exit(128 + getattr(stop, "number", signal.SIGINT))
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
     else:
-        _print_result(result)
+        _print_result(result, promote or bool(force))
     if result.faults:
         sys.exit(1)
+
+
+@cli.command()
+@click.argument("line", metavar="SITE/LINE")
+@_json_option
+def settings(line: str, as_json: bool) -> None:
+    """Show a line's settings in force, and which differ from the defaults."""
+    store, key = Store(store_url()), LineKey.parse(line)
+    _known(store, key)
+    present, defaults = config.load(store, key), config.flat(config.LineConfig())
+    rows = [
+        {"setting": name, "value": value, "default": defaults[name]}
+        for name, value in config.flat(present).items()
+    ]
+    show_rows(rows if as_json else list(map(listing.setting_row, rows)), as_json, "")
 
 
 @cli.command()
@@ -175,7 +217,9 @@ def run(line: LineKey, promote: bool, force: str, file: Path | None, as_json: bo
 def lines(as_json: bool) -> None:
     """List the lines that the store knows."""
     store = Store(store_url())
-    show_rows([_line_row(store, key) for key in batches.lines(store)], as_json, "no line yet")
+    show_rows(
+        [listing.line_row(store, key) for key in batches.lines(store)], as_json, "no line yet"
+    )
 
 
 @cli.command(name="batches")
@@ -184,9 +228,12 @@ def lines(as_json: bool) -> None:
 def batches_(line: LineKey, as_json: bool) -> None:
     """List the batches of a line."""
     store = Store(store_url())
+    _known(store, line)
     landed = {key.batch for key in landing.complete_batches(store, line)}
     names = sorted(landed | {key.batch for key in batches.ingested(store, line)})
-    rows = [_batch_row(store, BatchKey(line.site, line.line, name), landed) for name in names]
+    rows = [
+        listing.batch_row(store, BatchKey(line.site, line.line, name), landed) for name in names
+    ]
     show_rows(rows, as_json, f"line {line} has no batch")
 
 
@@ -195,10 +242,12 @@ def batches_(line: LineKey, as_json: bool) -> None:
 @_json_option
 def quarantine(batch: str, as_json: bool) -> None:
     """List the broken files of a batch (SITE/LINE/BATCH) with their reasons."""
-    store = Store(store_url())
-    manifest = batches.manifest(store, BatchKey.parse(batch))
+    store, key = Store(store_url()), BatchKey.parse(batch)
+    _known(store, key.line_key)
+    manifest = batches.manifest(store, key)
     if manifest is None:
-        raise NotFound(f"batch {batch} is not ingested")
+        names = ", ".join(each.batch for each in batches.ingested(store, key.line_key)) or "none"
+        raise NotFound(f"batch {batch} is not ingested; of {key.line_key} there are: {names}")
     rows = [
         row
         for file in manifest.quarantines
@@ -212,8 +261,9 @@ def quarantine(batch: str, as_json: bool) -> None:
 @_json_option
 def releases(line: str, as_json: bool) -> None:
     """List the ledger of a line, oldest first."""
-    key = LineKey.parse(line)
-    rows = [_entry_row(key, entry) for entry in ledger.entries(Store(store_url()), key)]
+    store, key = Store(store_url()), LineKey.parse(line)
+    _known(store, key)
+    rows = [listing.entry_row(key, entry) for entry in ledger.entries(store, key)]
     show_rows(rows, as_json, f"line {line} has no release")
 
 
@@ -223,10 +273,13 @@ def releases(line: str, as_json: bool) -> None:
 @_json_option
 def at(line: str, time: str | None, as_json: bool) -> None:
     """Say what was live on a line at a time."""
-    key = LineKey.parse(line)
+    store, key = Store(store_url()), LineKey.parse(line)
+    _known(store, key)
     moment = _moment(time) if time else None
-    entry = ledger.live(ledger.entries(Store(store_url()), key), moment)
-    show_rows([_entry_row(key, entry)] if entry else [], as_json, f"nothing was live on {line}")
+    entry = ledger.live(ledger.entries(store, key), moment)
+    show_rows(
+        [listing.entry_row(key, entry)] if entry else [], as_json, f"nothing was live on {line}"
+    )
 
 
 @cli.command()
@@ -238,14 +291,20 @@ def at(line: str, time: str | None, as_json: bool) -> None:
 def promote(line: str, bundle: str | None, why: str, force: str, as_json: bool) -> None:
     """Make a bundle the live release of its line."""
     store, key = Store(store_url()), LineKey.parse(line)
+    _known(store, key)
     current = artifacts.current(store, key, "bundles")
     name = bundle or (current.name if current else None)
     if name is None:
         raise NotFound(f"line {line} has no bundle: vision-assets run --line {line}")
+    before = len(ledger.entries(store, key))
+    reason = "; ".join(filter(None, (force, why)))
     entry = deployment.promote(
-        store, key, name, who=getpass.getuser(), why=force or why, force=bool(force)
+        store, key, name, who=getpass.getuser(), why=reason, force=bool(force)
     )
-    show_rows([_entry_row(key, entry)], as_json, "")
+    if entry.number <= before and not as_json:
+        click.echo("same bundle as live, nothing to promote")
+    _tell_dagster(key, entry)
+    show_rows([listing.entry_row(key, entry)], as_json, "")
 
 
 @cli.command()
@@ -255,34 +314,110 @@ def promote(line: str, bundle: str | None, why: str, force: str, as_json: bool) 
 @_json_option
 def rollback(line: str, to: int | None, why: str, as_json: bool) -> None:
     """Make the bundle of an earlier release live again."""
-    key = LineKey.parse(line)
-    entry = deployment.rollback(Store(store_url()), key, who=getpass.getuser(), why=why, to=to)
-    show_rows([_entry_row(key, entry)], as_json, "")
+    store, key = Store(store_url()), LineKey.parse(line)
+    _known(store, key)
+    entry = deployment.rollback(store, key, who=getpass.getuser(), why=why, to=to)
+    _tell_dagster(key, entry)
+    show_rows([listing.entry_row(key, entry)], as_json, "")
 
 
-def _print_result(result: LineResult) -> None:
+def _known(store: Store, line: LineKey) -> None:
+    """Refuse a line that the store does not know: it is likely to be misspelt.
+
+    Raises:
+        NotFound: with the lines that there are.
+    """
+    known = batches.lines(store)
+    if line in known:
+        return
+    there = (
+        f"there are: {', '.join(map(str, known))}"
+        if known
+        else "deliver one with `vision-assets simulate` or `vision-assets import`"
+    )
+    raise NotFound(f"no line {line}: it has no batch and no delivery; {there}")
+
+
+def _tell_dagster(line: LineKey, entry: ledger.Entry) -> None:
+    """Show a release in Dagster's UI; the ledger has it already, so a fault there is a warning."""
+    from jobs.deploy import report_release
+
+    try:
+        report_release(line, entry)
+    except Exception as error:  # noqa: BLE001 - whatever Dagster's storage raises
+        said = f"the release is made, but Dagster's UI was not told of it: {error}"
+        click.secho(f"warning: {said}", fg="yellow", err=True)
+
+
+def _change_settings(store: Store, line: LineKey, file: Path, is_quiet: bool) -> None:
+    """Put the settings of a file in force and say what that changes."""
+    old = _settings(store, line)
+    new = config.read_file(file, old)
+    config.save(store, line, new)
+    for name, (before, after) in config.changes(old, new).items():
+        click.echo(
+            f"setting {name}: {listing.shown(before)} -> {listing.shown(after)}", err=is_quiet
+        )
+
+
+def _print_result(result: LineResult, is_promoting: bool) -> None:
+    """What was measured, what failed, what is live and what to do next."""
     if result.figures:
         click.secho(f"\n{result.line}: measured on the test role", bold=True)
         show_figures(result.figures)
-    if result.gates:
-        click.secho(f"bundle {result.names['bundles']}", bold=True)
+    bundle = result.names.get("bundles")
+    if bundle:
+        click.secho(f"bundle {bundle}", bold=True)
         show_gates(result.gates)
-    for warning in result.warnings:
-        click.secho(f"check: {warning}", fg="yellow")
-    for fault in result.faults:
-        click.secho(f"failed: {fault}", fg="red")
-    if result.release:
-        is_new = result.live_bundle == result.names.get("bundles")
-        live = result.release if is_new else f"{result.release}, an earlier bundle"
-        click.secho(f"live: {live}", bold=True)
-        click.echo(f"next: vision-serve run --store {store_url()} --line {result.line}")
-    elif not result.faults:
-        click.echo(f"next: vision-assets promote {result.line}")
+    for word, checks in (("check", result.warnings), ("failed", result.failed_checks)):
+        for check in checks:
+            # The gates are shown above, the failed ones with what to do.
+            is_above = bundle is not None and check.asset == "bundle"
+            text = f"{check.asset}: {check.name}" if is_above else str(check)
+            click.secho(f"{word}: {text}", fg="yellow" if word == "check" else "red")
+    for error in result.errors:
+        click.secho(f"failed: {error}", fg="red")
+    _print_live(result, bundle)
+    _print_next(result, bundle, is_promoting)
 
 
-def _next(as_json: bool, command: str) -> None:
+def _print_live(result: LineResult, bundle: str | None) -> None:
+    is_shown = bool(result.release) and result.live_bundle == bundle
+    if result.figures and not bundle:
+        live = f"live: {result.release} is an earlier one" if result.release else "nothing is live"
+        click.secho(f"no bundle of this evaluation; {live}", bold=True)
+    elif not result.release:
+        click.secho("nothing is live", bold=True)
+    elif not is_shown:
+        click.secho(f"live: {result.release}, an earlier bundle", bold=True)
+    else:
+        missing = unproven(result.figures) if result.figures else []
+        plural = "limits are" if len(missing) > 1 else "limit is"
+        text = f", but {len(missing)} {plural} not proven yet: {'; '.join(missing)}"
+        click.secho(f"live: {result.release}{text if missing else ''}", bold=True)
+
+
+def _print_next(result: LineResult, bundle: str | None, is_promoting: bool) -> None:
+    line = result.line
+    if result.failed_checks:
+        force = f"promote {line}" if bundle else f"run --line {line}"
+        click.echo(
+            "next: mend the cause and run again, or "
+            f"`{program('vision-assets')} {force} --force REASON`"
+        )
+    if result.faults:
+        return
+    if result.live_bundle != bundle:
+        show_next("vision-assets", f"promote {line}")
+        return
+    if is_promoting and result.was_live == result.release:
+        click.echo("same bundle as live, nothing to promote")
+    show_next("vision-serve", f"run --store {store_url()} --line {line}")
+
+
+def _next(as_json: bool, arguments: str) -> None:
     if not as_json:
-        click.echo(f"next: {command}")
+        show_next("vision-assets", arguments)
 
 
 def _settings(store: Store, line: LineKey) -> config.LineConfig:
@@ -298,36 +433,3 @@ def _moment(text: str) -> datetime:
     except ValueError as error:
         raise InvalidInput(f"--time {text!r} is not ISO 8601, such as 2026-11-21T14:20") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _line_row(store: Store, line: LineKey) -> dict[str, Any]:
-    live = ledger.live(ledger.entries(store, line))
-    return {
-        "line": str(line),
-        "batches": len(batches.ingested(store, line)),
-        "landed": len(landing.complete_batches(store, line)),
-        "release": live.release_of(line) if live else "-",
-        "since": live.time.isoformat(timespec="seconds") if live else "-",
-    }
-
-
-def _batch_row(store: Store, key: BatchKey, landed: set[str]) -> dict[str, Any]:
-    manifest = batches.manifest(store, key)
-    counts = manifest.counts if manifest else {}
-    return {
-        "batch": str(key),
-        "landed": "yes" if key.batch in landed else "no",
-        "manifest": manifest.number if manifest else "-",
-        **{name: counts.get(name, "-") for name in ("frames", "quarantined")},
-    }
-
-
-def _entry_row(line: LineKey, entry: ledger.Entry) -> dict[str, Any]:
-    return {
-        "release": entry.release_of(line),
-        "time": entry.time.isoformat(timespec="seconds"),
-        "action": entry.action + (" (forced)" if entry.forced else ""),
-        "bundle": entry.bundle,
-        "who": entry.who,
-        "why": entry.why or "-",
-    }

@@ -6,17 +6,22 @@ configuration.
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from store import documents, layout
 from store.errors import InvalidInput, NotFound
 from store.hashing import content_name
 from store.keys import LineKey
 from store.root import Store
+
+# Found out by an import or a simulation although it is in a section.
+_FOUND = {"ingest": ("channels",)}
 
 
 class _Section(BaseModel):
@@ -146,29 +151,87 @@ def save(store: Store, line: LineKey, config: LineConfig) -> bool:
 
 
 def read_file(path: Path, base: LineConfig) -> LineConfig:
-    """Settings from a YAML file; what it does not name stays as in `base`.
+    """Settings from a YAML file.
+
+    The file states its sections (ingest, split, training, costs, limits) completely: what it does
+    not name there is the default. What a delivery found out (everything outside sections, and
+    ``ingest.channels``) stays as in `base` unless the file names it.
 
     Raises:
         InvalidInput: naming every wrong field at once.
     """
     try:
-        value = yaml.safe_load(path.read_text())
+        with path.open("rb") as stream:  # a stream has a name, which faults of the syntax state
+            value = yaml.safe_load(stream)
     except (OSError, yaml.YAMLError) as error:
         raise InvalidInput(f"{path}: {error}") from error
     if not isinstance(value, dict):
         raise InvalidInput(f"{path} should map names to settings: `training: {{epochs: 20}}`")
     merged = base.model_dump(mode="json")
-    for name, part in value.items():
-        if isinstance(part, dict) and isinstance(merged.get(name), dict):
-            merged[name] = {**merged[name], **part}
+    for name in sections():
+        found = {field: merged[name][field] for field in _FOUND.get(name, ())}
+        part = value.pop(name, None)
+        merged[name] = {**found, **part} if isinstance(part, dict) else part
+        if part is None:  # not named, or named without a setting
+            merged[name] = found
+    return _validate(str(path), {**merged, **value})
+
+
+def sections() -> dict[str, type[_Section]]:
+    """The sections of the settings by name."""
+    fields = LineConfig.model_fields.items()
+    return {name: type(field.default) for name, field in fields if _is_section(field.default)}
+
+
+def flat(config: LineConfig) -> dict[str, Any]:
+    """Every setting by its dotted name, as JSON values.
+
+    >>> flat(LineConfig())["limits.confidence"]
+    0.95
+    """
+    found: dict[str, Any] = {}
+    for name, value in config.model_dump(mode="json").items():
+        if name in sections():
+            found |= {f"{name}.{field}": part for field, part in value.items()}
         else:
-            merged[name] = part
-    return _validate(str(path), merged)
+            found[name] = value
+    return found
+
+
+def changes(old: LineConfig, new: LineConfig) -> dict[str, tuple[Any, Any]]:
+    """The settings that differ by their dotted names, each with its old and its new value.
+
+    >>> changes(LineConfig(), LineConfig(time_zone="Europe/Rome"))
+    {'time_zone': ('UTC', 'Europe/Rome')}
+    """
+    before, after = flat(old), flat(new)
+    return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
+
+
+def _is_section(value: object) -> bool:
+    return isinstance(value, _Section)
 
 
 def _validate(what: str, value: object) -> LineConfig:
     try:
         return LineConfig.model_validate(value)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors()]
+        faults = [_fault([str(part) for part in f["loc"]], f) for f in error.errors()]
         raise InvalidInput.listing(f"{what}:", faults) from error
+
+
+def _fault(place: list[str], error: ErrorDetails) -> str:
+    if error["type"] != "extra_forbidden":
+        return f"{'.'.join(place)}: {error['msg']}"
+    return f"{'.'.join(place)}: unknown{_meant(place)}; docs/reference/line-settings.md lists all"
+
+
+def _meant(place: list[str]) -> str:
+    """The known setting that an unknown one is likely to mean, as a question; empty without one."""
+    *section, name = place
+    model = sections().get(section[0], LineConfig) if section else LineConfig
+    near = difflib.get_close_matches(name, model.model_fields, n=1)
+    if not near:  # perhaps it stands in the wrong section
+        last = {known.rpartition(".")[2]: known for known in flat(LineConfig())}
+        near = [last[each] for each in difflib.get_close_matches(name, last, n=1)]
+    return f"; did you mean {near[0]}?" if near else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Sequence
 
 import dagster as dg
@@ -19,6 +20,30 @@ batches = dg.DynamicPartitionsDefinition(name="batches")
 every_batch = dg.AllPartitionMapping()
 
 _TRIES = 5
+
+
+def check(
+    asset: str,
+    name: str,
+    partitions: dg.DynamicPartitionsDefinition,
+    description: str,
+    *,
+    blocking: bool = False,
+) -> dg.AssetCheckSpec:
+    """A check of an asset that is kept for each of its partitions.
+
+    Without partitions the UI shows the check of whichever line ran last. They are a preview in the
+    Dagster that is pinned, which says so each time.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(
+            name,
+            asset=asset,
+            partitions_def=partitions,
+            blocking=blocking,
+            description=description,
+        )
 
 
 def register(instance: dg.DagsterInstance, keys: Iterable[BatchKey]) -> None:

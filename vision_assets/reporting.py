@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Mapping
 from logging import Logger
-from typing import Any
 
 import cv2
 import numpy as np
 
+from vision_assets.pace import Pace
 from vision_assets.progress import Progress
 
 # The event log keeps metadata for ever and sends it with every page of the asset.
 MOST_PICTURE_BYTES = 100_000
-_SECONDS_BETWEEN_LINES = 2.0
 
 
 def logged(log: Logger) -> Progress:
-    """Progress as log lines, at most one every two seconds, and one at each change of phase."""
-    state: dict[str, Any] = {"phase": None, "at": 0.0}
+    """Progress as log lines, no more of them than `Pace` lets through."""
+    pace = Pace()
 
     def tell(what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if what == state["phase"] and now - state["at"] < _SECONDS_BETWEEN_LINES and done != total:
-            return
-        state.update(phase=what, at=now)
-        log.info("%s %s/%s", what, done, total) if total else log.info("%s", what)
+        line = pace(what, done, total)
+        if line is not None:
+            log.info("%s", line)
 
     return tell
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-import time
+import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from inspection.evidence import Gate
-from vision_assets.evaluation.figures import Evaluation
+from vision_assets.evaluation.figures import Bound, Evaluation
+from vision_assets.pace import Pace
 
-_SECONDS_BETWEEN_LINES = 2.0
 _UNKNOWN = "not measurable: the test role lacks good or defective frames"
+# Wider than any row: what reads a table from a pipe wants it whole.
+_PIPE_COLUMNS = 10_000
 
 
 class Ticker:
@@ -25,23 +30,22 @@ class Ticker:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._status = console.status("starting") if console.is_terminal else None
-        self._phase, self._at = "", 0.0
+        self._pace = Pace()
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Take note of progress (`vision_assets.progress.Progress`)."""
-        share = f" {done}/{total}" if total else ""
-        is_due = time.monotonic() - self._at > _SECONDS_BETWEEN_LINES or done == total
-        if what != self._phase or is_due:
-            self._phase, self._at = what, time.monotonic()
-            self._put(f"{what}{share}")
+        line = self._pace(what, done, total)
+        if line is not None:
+            self.note(line)
 
     def say(self, step: str, text: str) -> None:
         """Take note of a log line of a step."""
-        self._put(f"[{step}] {text}")
+        self.note(f"[{step}] {text}")
 
-    def _put(self, line: str) -> None:
+    def note(self, line: str) -> None:
+        """Show a line."""
         if self._status is None:
-            self._console.print(line, markup=False, highlight=False)
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             self._status.update(line.replace("[", "\\["))
 
@@ -59,16 +63,34 @@ def ticking() -> Iterator[Ticker]:
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> None:
-    """Rows of equal keys as a table for people or as a JSON list."""
+    """Rows of equal keys as a table for people or as a JSON list.
+
+    Nothing is cut: on a terminal long cells go on in the next line, elsewhere a row is one line.
+    """
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif not rows:
         click.echo(empty)
     else:
-        table = Table(*rows[0], box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
+        for name in rows[0]:
+            table.add_column(name, overflow="fold")
         for row in rows:
-            table.add_row(*(str(value) for value in row.values()))
-        Console().print(table)
+            table.add_row(*(escape(str(value)) for value in row.values()))
+        Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)
+
+
+def program(name: str) -> str:
+    """How the user can call a program of ours: by name, or by path when it is not on the PATH."""
+    beside = Path(sys.executable).with_name(name)
+    if shutil.which(name) or not beside.exists():
+        return name
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
+
+
+def show_next(name: str, arguments: str) -> None:
+    """The command that people want next."""
+    click.echo(f"next: {program(name)} {arguments}")
 
 
 def show_gates(gates: Sequence[Gate]) -> None:
@@ -97,3 +119,15 @@ def show_figures(found: Evaluation) -> None:
         click.echo(f"  {name:<22} {text}")
     for warning in found.warnings:
         click.secho(f"  note: {warning}", fg="yellow")
+
+
+def unproven(found: Evaluation) -> list[str]:
+    """The limits that the test parts do not prove, each with what is missing."""
+    return [_unproven(name, bound) for name, bound in found.certificate.items() if not bound.proven]
+
+
+def _unproven(name: str, bound: Bound) -> str:
+    return (
+        f"{name} may be up to {bound.upper:.1%} (limit {bound.limit:.1%}; {bound.further} further "
+        "test parts without one would prove it)"
+    )

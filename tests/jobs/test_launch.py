@@ -4,24 +4,28 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from jobs.launch import Request, bury_dead_runs, open_instance, run_job
+from jobs.deploy import report_release
+from jobs.launch import FailedCheck, Request, bury_dead_runs, open_instance, run_job
 from store.errors import Refused
-from store.keys import BatchKey
+from store.keys import BatchKey, LineKey
+from store.ledger import Entry
 from vision_assets.partitions import lines, register
 
 SLEEPER = """
 import time
 import dagster as dg
-from jobs.launch import Request, open_instance, run_job
+from jobs.launch import Request, Stopped, open_instance, run_job
 
 @dg.asset(pool="training")
 def slow() -> None:
@@ -32,8 +36,10 @@ job = dg.Definitions(
     assets=[slow], jobs=[dg.define_asset_job("slow_job", executor_def=dg.in_process_executor)]
 ).resolve_job_def("slow_job")
 with open_instance() as instance:
-    outcome = run_job(instance, job, Request(None), lambda step, text: None)
-    print("ended", outcome.is_success, flush=True)
+    try:
+        run_job(instance, job, Request(None), lambda step, text: None)
+    except Stopped as stop:
+        print("stopped", stop.number, flush=True)
 """
 
 
@@ -90,14 +96,52 @@ def test_a_run_is_recorded_and_its_log_lines_are_told(instance: dg.DagsterInstan
 
 def test_our_errors_are_told_without_a_stack(instance: dg.DagsterInstance) -> None:
     outcome = run_job(instance, job_of(refuser), Request("a/b"), lambda *_: None)
-    assert outcome.faults == ("refuser: the gate says no: do this instead",)
+    assert outcome.errors == ("refuser: the gate says no: do this instead",)
+    assert outcome.stopped_after == ""
     assert not outcome.is_success
 
 
-def test_failed_checks_are_faults_or_warnings(instance: dg.DagsterInstance) -> None:
+def test_failed_checks_stop_or_warn_and_are_told_once(instance: dg.DagsterInstance) -> None:
     outcome = run_job(instance, job_of(checked), Request("a/b"), lambda *_: None)
-    assert any(fault == "checked: hard: mend this" for fault in outcome.faults)
-    assert outcome.warnings == ("checked: soft: hm",)
+    assert outcome.failed_checks == (FailedCheck("checked", "hard", "mend this"),)
+    assert outcome.warnings == (FailedCheck("checked", "soft", "hm"),)
+    assert outcome.errors == (), "that a check stopped the step is no further error"
+    assert outcome.stopped_after == "checked"
+
+
+def test_checks_of_two_lines_are_told_apart(instance: dg.DagsterInstance) -> None:
+    register(instance, [BatchKey("a", "good", "c")])
+    for line in ("a/b", "a/good"):
+        assert run_job(instance, job_of(judged), Request(line), lambda *_: None).is_success
+    key = dg.AssetCheckKey(dg.AssetKey("judged"), "is_good")
+    history = instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
+    found = {record.partition: record.status for record in history}
+    assert found == {
+        "a/b": AssetCheckExecutionRecordStatus.FAILED,
+        "a/good": AssetCheckExecutionRecordStatus.SUCCEEDED,
+    }
+
+
+def test_a_release_made_elsewhere_is_shown(instance: dg.DagsterInstance) -> None:
+    line = LineKey("x", "y")
+    entry = Entry(action="promote", bundle="b", who="ada", why="", number=1, time=datetime.now(UTC))
+    report_release(line, entry)
+    assert instance.has_dynamic_partition("lines", "x/y")
+    assert instance.get_materialized_partitions(dg.AssetKey("release")) == {"x/y"}
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", dg.PreviewWarning)
+    IS_GOOD = dg.AssetCheckSpec("is_good", asset="judged", partitions_def=lines)
+
+
+@dg.asset(partitions_def=lines, check_specs=[IS_GOOD])
+def judged(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    passed = context.partition_key == "a/good"
+    result = dg.AssetCheckResult(
+        check_name="is_good", passed=passed, severity=dg.AssetCheckSeverity.WARN
+    )
+    return dg.MaterializeResult(check_results=[result])
 
 
 @contextmanager
@@ -106,9 +150,10 @@ def sleeper(home: Path) -> Iterator[subprocess.Popen[str]]:
     child = subprocess.Popen(
         [sys.executable, "-c", SLEEPER],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "DAGSTER_HOME": str(home)},
+        start_new_session=True,
     )
     with child:
         try:
@@ -135,15 +180,14 @@ def test_a_killed_run_is_buried_and_its_pool_slot_freed(
     assert bury_dead_runs(instance) == []
 
 
-def test_sigterm_ends_a_run_instead_of_leaving_it(
-    instance: dg.DagsterInstance, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_instead_of_leaving_it(
+    instance: dg.DagsterInstance, tmp_path: Path, number: int
 ) -> None:
     with sleeper(tmp_path / "home") as child:
-        child.send_signal(signal.SIGTERM)
-        child.wait(timeout=30)
-    for _ in range(50):
-        unfinished = instance.get_runs(dg.RunsFilter(statuses=[DagsterRunStatus.STARTED]))
-        if not unfinished:
-            break
-        time.sleep(0.1)
-    assert not unfinished
+        os.killpg(child.pid, number)
+        assert child.stdout is not None
+        assert child.stdout.read() == f"stopped {number}\n", "and no traceback"
+    (run,) = instance.get_runs()
+    assert run.status is DagsterRunStatus.FAILURE
+    assert not instance.event_log_storage.get_concurrency_info("training").claimed_slots

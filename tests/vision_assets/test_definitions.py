@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.base_asset_graph import AssetCheckNode
 
 from vision_assets.definitions import defs
+from vision_assets.partitions import batches, lines
 
 
 def test_the_webserver_can_load_it() -> None:
@@ -22,6 +24,22 @@ def test_every_asset_says_what_it_is() -> None:
         assert spec.group_name != "default", spec.key
         assert spec.owners, spec.key
         assert spec.kinds, spec.key
+
+
+def test_few_groups_hold_the_assets() -> None:
+    groups = {spec.group_name for spec in defs.resolve_all_asset_specs()}
+    assert groups == {"data", "model", "release"}
+
+
+def test_checks_are_told_apart_by_partition_and_say_what_they_mean() -> None:
+    graph = defs.resolve_asset_graph()
+    assert len(graph.asset_check_keys) >= 7
+    for key in graph.asset_check_keys:
+        node = graph.get(key)
+        assert isinstance(node, AssetCheckNode)
+        is_of_batch = key.asset_key.to_user_string() in ("frames", "labels")
+        assert node.partitions_def == (batches if is_of_batch else lines), key
+        assert node.description, key
 
 
 def test_loading_it_loads_no_heavy_library() -> None:

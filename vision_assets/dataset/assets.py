@@ -1,33 +1,12 @@
 """The asset `snapshot`: a line's frozen data set."""
 
-import warnings
-
 import dagster as dg
 
 from resources.store import StoreResource
 from store.keys import LineKey
 from vision_assets.dataset.snapshot import freeze
-from vision_assets.partitions import every_batch, lines
+from vision_assets.partitions import check, every_batch, lines
 from vision_assets.reporting import table
-
-with warnings.catch_warnings():
-    # Partitions of checks are a preview in the Dagster that is pinned. Without them the UI shows
-    # the check of whichever line ran last.
-    warnings.simplefilter("ignore", dg.PreviewWarning)
-    _CHECKS = [
-        dg.AssetCheckSpec(
-            "every_role_has_every_class",
-            asset="snapshot",
-            partitions_def=lines,
-            description="Train and test have frames of every class.",
-        ),
-        dg.AssetCheckSpec(
-            "ids_are_unique",
-            asset="snapshot",
-            partitions_def=lines,
-            description="No frame id and no serial is in two batches.",
-        ),
-    ]
 
 
 @dg.asset(
@@ -37,7 +16,20 @@ with warnings.catch_warnings():
     kinds={"parquet"},
     owners=["team:quality"],
     code_version="1",
-    check_specs=_CHECKS,
+    check_specs=[
+        check(
+            "snapshot",
+            "every_role_has_every_class",
+            lines,
+            "Train and test have frames of every class.",
+        ),
+        check(
+            "snapshot",
+            "ids_are_unique",
+            lines,
+            "No frame id and no serial is in two batches.",
+        ),
+    ],
 )
 def snapshot(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """Labelled frames of the line with their roles, split by group and never by frame."""

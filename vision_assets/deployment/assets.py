@@ -22,7 +22,7 @@ class ReleaseConfig(dg.Config):
 @dg.asset(
     deps=["bundle"],
     partitions_def=lines,
-    group_name="deployment",
+    group_name="release",
     kinds={"ledger"},
     owners=["team:quality"],
     code_version="1",

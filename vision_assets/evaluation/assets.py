@@ -8,21 +8,33 @@ from store import artifacts, tables
 from store.errors import NotFound
 from store.keys import LineKey
 from vision_assets import config
-from vision_assets.partitions import lines
+from vision_assets.partitions import check, lines
 from vision_assets.reporting import logged, picture, table
 
 
 @dg.asset(
     deps=["model"],
     partitions_def=lines,
-    group_name="evaluation",
+    group_name="model",
     kinds={"scikitlearn"},
     owners=["team:quality"],
     code_version="1",
     pool="training",
     check_specs=[
-        dg.AssetCheckSpec("within_limits", asset="evaluation", blocking=True),
-        dg.AssetCheckSpec("not_worse_than_released", asset="evaluation", blocking=True),
+        check(
+            "evaluation",
+            "within_limits",
+            lines,
+            "Escapes, overkill and review of the test parts keep the line's limits.",
+            blocking=True,
+        ),
+        check(
+            "evaluation",
+            "not_worse_than_released",
+            lines,
+            "On common test parts it costs no more than the live and the best release.",
+            blocking=True,
+        ),
     ],
 )
 def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
@@ -53,7 +65,7 @@ def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Ma
         "overkill, band closed": figures.band_closed.overkill,
     }
     pictures = {
-        name.removesuffix(".png"): dg.MetadataValue.md(picture(tables.read_verified(opened, file)))
+        _title(name): dg.MetadataValue.md(picture(tables.read_verified(opened, file)))
         for name, file in out.files.items()
         if name.endswith(".png") and (settings.pictures_in_ui or not name.startswith("worst"))
     }
@@ -74,6 +86,15 @@ def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Ma
             _check("not_worse_than_released", not_worse(opened, line, out.name)),
         ],
     )
+
+
+def _title(file: str) -> str:
+    """What a picture is called in the UI: what it shows, not what it warns of."""
+    name = file.removesuffix(".png")
+    return {
+        "worst_escapes": "lowest scores among defective parts",
+        "worst_overkills": "highest scores among good parts",
+    }.get(name, name)
 
 
 def _check(name: str, gates: list[Gate]) -> dg.AssetCheckResult:

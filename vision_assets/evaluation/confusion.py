@@ -19,6 +19,9 @@ from vision_assets.evaluation.figures import ClassFigures, Confusion
 GOOD = "good"
 UNNAMED = "defect"
 
+# Not the word REVIEW: a class may be called so.
+_OPEN = None
+
 
 def named(frames: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     """`frames` with every defect named and a column ``taken``: what each frame is taken for.
@@ -41,22 +44,28 @@ def named(frames: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
 
 
 def confusion(frames: pl.DataFrame, classes: Sequence[str]) -> Confusion:
-    """Frames by what they are and what they are taken for.
+    """Frames by what they are and what they are taken for; those in the review band apart.
 
     A frame with several defects is what it was taken for when that is among them, else the first.
 
     Args:
         frames: As `named` gives them.
         classes: In the order of ``class_scores``.
+
+    Returns:
+        The last column, REVIEW, counts frames that a person is to look at: nobody has taken them
+        for anything yet.
     """
     pairs = Counter(
-        (_kind(label, names, taken), taken)
-        for label, names, taken in frames.select("label", "classes", "taken").iter_rows()
+        (_kind(label, names, taken), _OPEN if verdict == Label.REVIEW.value else taken)
+        for label, names, taken, verdict in frames.select(
+            "label", "classes", "taken", "verdict"
+        ).iter_rows()
     )
-    columns = (GOOD, *classes)
-    rows = (*columns, *sorted({kind for kind, _ in pairs} - set(columns)))
-    counts = tuple(tuple(pairs[row, column] for column in columns) for row in rows)
-    return Confusion(rows=rows, columns=columns, counts=counts)
+    known = (GOOD, *classes)
+    rows = (*known, *sorted({kind for kind, _ in pairs} - set(known)))
+    counts = tuple(tuple(pairs[row, column] for column in (*known, _OPEN)) for row in rows)
+    return Confusion(rows=rows, columns=(*known, Label.REVIEW.value), counts=counts)
 
 
 def _kind(label: str, names: Sequence[str], taken: str) -> str:

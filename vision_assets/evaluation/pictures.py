@@ -73,7 +73,7 @@ def _confusion(found: Confusion) -> bytes:
         axes.text(column, row, f"{count:.0f}", ha="center", va="center", color=colour)
     axes.set_xticks(range(len(found.columns)), found.columns, rotation=30, ha="right")
     axes.set_yticks(range(len(found.rows)), found.rows)
-    axes.set_xlabel("taken for (good: passed)")
+    axes.set_xlabel("taken for (good: passed; REVIEW: a person decides)")
     axes.set_ylabel("is")
     axes.set_title("test frames")
     return to_png(figure)
@@ -126,10 +126,19 @@ def _reliability(found: Calibration) -> bytes:
     high = np.array([part.defective.high for part in found.bins])
     axes.errorbar(x, share, [share - low, high - share], fmt="o", color=_DEFECT, capsize=3)
     for part in found.bins:
-        place = (part.mean_p, part.defective.rate or 0.0)
-        axes.annotate(str(part.frames), place, (4, 4), textcoords="offset points", fontsize=7)
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_ylim(-0.02, 1.02)
+        # Towards the middle, or the numbers of the outer bins would be cut off at the edge.
+        is_left, is_low = part.mean_p < 0.5, (part.defective.rate or 0.0) < 0.5
+        axes.annotate(
+            str(part.frames),
+            (part.mean_p, part.defective.rate or 0.0),
+            (6 if is_left else -6, 4 if is_low else -4),
+            textcoords="offset points",
+            ha="left" if is_left else "right",
+            va="bottom" if is_low else "top",
+            fontsize=7,
+        )
+    axes.set_xlim(-0.05, 1.05)
+    axes.set_ylim(-0.05, 1.05)
     axes.set_xlabel("mean calibrated score p")
     axes.set_ylabel("defective share")
     axes.set_title(f"ECE {found.ece:.3f}, Brier {found.brier:.3f}", fontsize=10)

@@ -1,4 +1,4 @@
-"""Sheets of the worst mistakes: defects nearest to PASS, good parts nearest to REJECT."""
+"""Sheets of the likeliest mistakes: defects nearest to PASS, good parts nearest to REJECT."""
 
 from __future__ import annotations
 
@@ -56,8 +56,10 @@ class Source:
 def draw(source: Source, predictions: pl.DataFrame) -> dict[str, bytes]:
     """``worst_escapes.png`` and ``worst_overkills.png``.
 
-    Each shows at most eight parts by the frame that decided; the outline in yellow is where the
-    network saw most, the one in cyan where the label says the defect is.
+    They are named for what they warn of: a defective part shown here need not have been passed.
+    Each says in its title what it shows, at most eight parts by the frame that decided; the
+    outline in yellow is where the network saw most, the one in cyan where the label says the
+    defect is.
 
     Args:
         source: Where frames, masks and maps come from.
@@ -65,7 +67,10 @@ def draw(source: Source, predictions: pl.DataFrame) -> dict[str, bytes]:
             ``verdict``.
     """
     bad, good = worst(predictions.filter(pl.col("role") == "test"))
-    return {"worst_escapes.png": _sheet(source, bad), "worst_overkills.png": _sheet(source, good)}
+    return {
+        "worst_escapes.png": _sheet(source, bad, "lowest scores among defective parts"),
+        "worst_overkills.png": _sheet(source, good, "highest scores among good parts"),
+    }
 
 
 def worst(test: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -83,12 +88,13 @@ def worst(test: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return bad, deciding.filter(~pl.col("defective")).head(MOST)
 
 
-def _sheet(source: Source, chosen: pl.DataFrame) -> bytes:
+def _sheet(source: Source, chosen: pl.DataFrame, title: str) -> bytes:
     """Thumbnails in a grid; an empty one says that there is no such part."""
     lines = max(1, -(-len(chosen) // _COLUMNS))
     frames = _frames(source, chosen)
     tallest = max((frame.heat.shape[0] / _SIDE_PX for frame in frames.values()), default=1)
     figure = Figure(figsize=(2.1 * _COLUMNS, (0.6 + 2.0 * tallest) * lines), layout="constrained")
+    figure.suptitle(title, fontsize=10)
     grid = figure.subplots(lines, _COLUMNS, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()

@@ -8,19 +8,27 @@ from store import artifacts, tables
 from store.errors import NotFound
 from store.keys import LineKey
 from vision_assets.export.attached import gates_of
-from vision_assets.partitions import lines
+from vision_assets.partitions import check, lines
 from vision_assets.reporting import logged, table
 
 
 @dg.asset(
     deps=["evaluation"],
     partitions_def=lines,
-    group_name="export",
+    group_name="release",
     kinds={"onnx"},
     owners=["team:learning"],
     code_version="1",
     pool="training",
-    check_specs=[dg.AssetCheckSpec("gates", asset="bundle", blocking=True)],
+    check_specs=[
+        check(
+            "bundle",
+            "gates",
+            lines,
+            "All that `promote` asks for: parity of every engine, latency, limits.",
+            blocking=True,
+        ),
+    ],
 )
 def bundle(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """Everything that the line needs to answer a frame, named by its content.

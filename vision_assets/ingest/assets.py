@@ -7,19 +7,30 @@ from store.keys import BatchKey
 from vision_assets import config
 from vision_assets.ingest.ingest import ingest_batch
 from vision_assets.ingest.report import IngestReport
-from vision_assets.partitions import batches
+from vision_assets.partitions import batches, check
 from vision_assets.reporting import logged
 
 
 @dg.asset(
     partitions_def=batches,
-    group_name="ingest",
+    group_name="data",
     kinds={"parquet"},
     owners=["team:quality"],
     code_version="1",
     check_specs=[
-        dg.AssetCheckSpec("few_broken_files", asset="frames", blocking=True),
-        dg.AssetCheckSpec("metadata_matches", asset="frames"),
+        check(
+            "frames",
+            "few_broken_files",
+            batches,
+            "No more files are broken than the line's settings allow.",
+            blocking=True,
+        ),
+        check(
+            "frames",
+            "metadata_matches",
+            batches,
+            "Every metadata row fits its frame, and no frame is held twice.",
+        ),
     ],
 )
 def frames(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:

@@ -6,18 +6,25 @@ from resources.store import StoreResource
 from store.keys import BatchKey
 from vision_assets import config
 from vision_assets.labels.record import record_batch
-from vision_assets.partitions import batches
+from vision_assets.partitions import batches, check
 from vision_assets.reporting import logged
 
 
 @dg.asset(
     deps=["frames"],
     partitions_def=batches,
-    group_name="labels",
+    group_name="data",
     kinds={"parquet"},
     owners=["team:quality"],
     code_version="1",
-    check_specs=[dg.AssetCheckSpec("labels_fit_frames", asset="labels")],
+    check_specs=[
+        check(
+            "labels",
+            "labels_fit_frames",
+            batches,
+            "Every label points to a frame, lies inside it and has a known class.",
+        ),
+    ],
 )
 def labels(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """Label events of a batch, append-only; the current label of a frame is a view over them."""

@@ -25,6 +25,8 @@ from vision_assets.progress import Progress, silent
 # Frames without a time of capture get one each second from here, in order: splits follow it.
 FIRST_CAPTURE = datetime(2000, 1, 1, tzinfo=UTC)
 
+_MOST_FILES = 5
+
 
 @dataclass(frozen=True)
 class Request:
@@ -37,6 +39,7 @@ class Request:
         batch_by: Regular expression searched in the relative path of a frame; its first group, or
             all it matched, in lower case names the batch.
         good: Names of folders or classes that mean good; empty for the rule of `formats.naming`.
+        no_good: The data set is meant to have no good frame.
         camera: Camera of frames for which the data set names none.
     """
 
@@ -45,6 +48,7 @@ class Request:
     batch: str = ""
     batch_by: str = ""
     good: tuple[str, ...] = ()
+    no_good: bool = False
     camera: str = line_settings.DEFAULT_CAMERA
 
 
@@ -90,6 +94,8 @@ def import_dataset(
     source = Source(request.path, request.good)
     frames = list(layout_of.read(source))
     _refuse_doubles(source, frames)
+    if not request.no_good:
+        _refuse_defects_alone(source, frames)
     keys = _batch_keys(source, frames, line, request)
     read = _read(source, frames, progress)
     if source.faults:
@@ -150,6 +156,18 @@ def _refuse_doubles(source: Source, frames: Sequence[ImportedFrame]) -> None:
     counts = Counter(frame.file for frame in frames)
     for file in (file for file, count in counts.items() if count > 1):
         source.fault(file, f"is described {counts[file]} times")
+
+
+def _refuse_defects_alone(source: Source, frames: Sequence[ImportedFrame]) -> None:
+    """A fault when there are defects and no good frame: one name may be meant to mean good."""
+    labels = {frame.label for frame in frames}
+    if "defect" in labels and "good" not in labels:
+        names = ", ".join(sorted({name for frame in frames for name in frame.classes}))
+        source.fault(
+            "no frame is good",
+            f"the classes found are {names or 'unnamed'}; say with --good NAME which of them means "
+            "good, or with --no-good that there are defects only",
+        )
 
 
 def _read(source: Source, frames: Sequence[ImportedFrame], progress: Progress) -> list[ReadFrame]:
@@ -244,24 +262,30 @@ def _report(
         classes=dict(sorted(Counter(name for f in frames for name in f.classes).items())),
         boxes=sum(len(frame.boxes) for frame in frames),
         masks=sum(each.mask_png is not None for each in read),
-        notes=(*said, *_oddities(source, read)),
+        notes=(*said, *_unreadable(read, batches), *_oddities(source, read)),
     )
+
+
+def _unreadable(read: Sequence[ReadFrame], batches: Sequence[BatchKey]) -> list[str]:
+    """Which frames ingest will put aside, and how to see them then."""
+    files = [each.frame.file for each in read if each.channels is None]
+    if not files:
+        return []
+    shown = ", ".join(files[:_MOST_FILES]) + ", …" * (len(files) > _MOST_FILES)
+    which = str(batches[0]) if len(batches) == 1 else f"{batches[0].line_key}/BATCH"
+    return [
+        f"frames that cannot be read: {len(files)} ({shown}); a run puts them aside, then "
+        f"`vision-assets quarantine {which}` lists them with their reasons"
+    ]
 
 
 def _oddities(source: Source, read: Sequence[ReadFrame]) -> list[str]:
     """What a person should know that is no fault."""
     counts = Counter(source.counts)
-    counts["frames that cannot be read, which ingest will put aside"] = sum(
-        each.channels is None for each in read
-    )
     counts["frames labelled defect whose mask marks nothing"] = sum(
         each.has_empty_mask and each.frame.label == "defect" for each in read
     )
     ignored = source.ignored()
     suffixes = ", ".join(f"{count} {suffix}" for suffix, count in ignored.most_common())
     counts[f"files that were ignored ({suffixes})"] = ignored.total()
-    said = [f"{what}: {count}" for what, count in counts.items() if count]
-    labels = {each.frame.label for each in read}
-    if "defect" in labels and "good" not in labels:
-        said.append("no frame is labelled good: say with --good which names mean that")
-    return said
+    return [f"{what}: {count}" for what, count in counts.items() if count]

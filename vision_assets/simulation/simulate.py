@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import deque
@@ -13,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 import cv2
 import numpy as np
 
-from store import documents, layout
-from store.hashing import sha256
+from store import batches, documents, landing, layout
+from store.errors import Refused
+from store.hashing import canonical_json, sha256
 from store.keys import BatchKey
 from store.landing import Delivery, LandingWriter
 from store.root import Store
@@ -53,25 +55,40 @@ class _Slot:
 
 
 def simulate(
-    store: Store, key: BatchKey, settings: SimulationSettings, progress: Progress = silent
+    store: Store,
+    key: BatchKey,
+    settings: SimulationSettings,
+    progress: Progress = silent,
+    *,
+    mix: bool = False,
 ) -> Delivery:
     """Render a batch into the landing area, with metadata, labels and masks.
 
     A line without settings gets some: its classes, cameras and product. Equal settings and batch
     names give equal bytes, whatever the number of threads; more frames of the same settings leave
-    those before as they were.
+    those before as they were. A batch that is there as asked for is left alone.
 
     Args:
         store: Whose landing area is written.
         key: The batch.
         settings: What is on the frames.
         progress: Told after every frame.
+        mix: Render also into a line that has batches of real frames.
 
     Returns:
         What the batch's mark says.
+
+    Raises:
+        Refused: when the batch is there and is another one, or the line is a real one.
     """
+    present = landing.delivery(store, key)
+    if _is_rendered(store, key, settings) and present:
+        return present
+    if not mix:
+        _refuse_real_line(store, key)
     _settle(store, key, settings)
     writer = LandingWriter(store, key)
+    store.write(_mark(key), canonical_json(settings.model_dump(mode="json")))
     renderer = PartRenderer(key.batch, settings)
     last = _FIRST_SHIFT
     for done, (slot, shot) in enumerate(_shots(renderer, _slots(key, settings)), start=1):
@@ -80,6 +97,48 @@ def simulate(
         last = slot.captured_at
         progress("rendering frames", done, settings.frames)
     return writer.complete(last + timedelta(seconds=CYCLE_S))
+
+
+def _mark(key: BatchKey) -> str:
+    """The file of a landing batch that says it is simulated, and from which settings."""
+    return f"{layout.landing(key)}/simulation.json"
+
+
+def _is_rendered(store: Store, key: BatchKey, settings: SimulationSettings) -> bool:
+    """Whether the batch was begun with these settings and as many frames.
+
+    Raises:
+        Refused: when there is something that these settings would not give.
+    """
+    if not store.files(layout.landing(key)):
+        return False
+    if not store.exists(_mark(key)):
+        raise Refused(f"batch {key} is there and was not simulated: choose another --batch")
+    asked, found = settings.model_dump(mode="json"), json.loads(store.read(_mark(key)))
+    others = sorted(
+        name for name in asked if name != "frames" and asked[name] != found.get(name, asked[name])
+    )
+    if others or asked["frames"] < found["frames"]:
+        were = ", ".join(f"{name} {found[name]}" for name in others or ["frames"])
+        raise Refused(
+            f"batch {key} was rendered from other settings ({were}): choose another --batch"
+        )
+    return bool(asked["frames"] == found["frames"])
+
+
+def _refuse_real_line(store: Store, key: BatchKey) -> None:
+    """Refuse to put simulated parts beside real ones: nobody could tell what the figures mean.
+
+    Raises:
+        Refused: naming a batch that was not simulated.
+    """
+    line = key.line_key
+    for other in {*landing.complete_batches(store, line), *batches.ingested(store, line)}:
+        if not store.exists(_mark(other)):
+            raise Refused(
+                f"line {line} has batch {other.batch}, which was not simulated: simulate another "
+                "--line, or mix simulated parts among real ones with --mix"
+            )
 
 
 def camera_id(camera: int) -> str:

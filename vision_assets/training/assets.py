@@ -36,7 +36,7 @@ class TrainingConfig(dg.Config):
 @dg.asset(
     deps=["snapshot"],
     partitions_def=lines,
-    group_name="training",
+    group_name="model",
     kinds={"pytorch", "lightning"},
     owners=["team:learning"],
     code_version="1",

@@ -46,9 +46,9 @@ EXAMPLE: list[Row] = [
 
 def test_worked_by_hand() -> None:
     found = confusion(_frames(EXAMPLE), CLASSES)
-    assert found.columns == ("good", "scratch", "pit")
+    assert found.columns == ("good", "scratch", "pit", "REVIEW")
     assert found.rows == ("good", "scratch", "pit", "defect")
-    assert found.counts == ((1, 0, 1), (0, 2, 1), (1, 0, 0), (0, 1, 0))
+    assert found.counts == ((1, 0, 1, 0), (0, 2, 0, 1), (1, 0, 0, 0), (0, 1, 0, 0))
 
 
 def test_figures_of_a_class_worked_by_hand() -> None:
@@ -71,8 +71,9 @@ def test_a_line_without_classes_has_the_class_defect() -> None:
     rows: list[Row] = [("defect", [], "REJECT", [0.9]), ("good", [], "PASS", [0.1])]
     frames = _frames(rows, ("defect",))
     found = confusion(frames, ("defect",))
-    assert found.rows == found.columns == ("good", "defect")
-    assert found.counts == ((1, 0), (0, 1))
+    assert found.rows == ("good", "defect")
+    assert found.columns == ("good", "defect", "REVIEW")
+    assert found.counts == ((1, 0, 0), (0, 1, 0))
     figures = class_figures(frames, rates.to_parts(frames), "defect", "part", 0.95)
     assert (figures.recall.count, figures.recall.of, figures.auroc) == (1, 1, 1.0)
 
@@ -102,10 +103,14 @@ def test_with_one_class_a_frame_it_is_the_matrix_of_scikit_learn(
             for kind, verdict, scores in rows
         ]
     )
-    taken = [
-        "good" if verdict == Label.PASS.value else CLASSES[scores.index(max(scores))]
-        for _, verdict, scores in rows
-    ]
-    labels = ["good", *CLASSES]
+    named_as = {Label.PASS.value: "good", Label.REVIEW.value: "REVIEW"}
+    taken = [named_as.get(row[1], CLASSES[row[2].index(max(row[2]))]) for row in rows]
+    labels = ["good", *CLASSES, "REVIEW"]
     oracle = confusion_matrix([row[0] for row in rows], taken, labels=labels)
-    assert confusion(frames, CLASSES).counts == tuple(map(tuple, oracle.tolist()))
+    assert confusion(frames, CLASSES).counts == tuple(map(tuple, oracle[:-1].tolist()))
+
+
+def test_a_class_called_review_is_not_the_review_band() -> None:
+    rows: list[Row] = [("defect", ["REVIEW"], "REJECT", [0.9]), ("good", [], "REVIEW", [0.5])]
+    found = confusion(_frames(rows, ("REVIEW",)), ("REVIEW",))
+    assert found.counts == ((0, 0, 1), (0, 1, 0))

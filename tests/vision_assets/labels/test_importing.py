@@ -190,7 +190,10 @@ def test_present_settings_get_new_classes(store: Store, tiles: DataSet) -> None:
 def test_broken_frames_are_copied_for_ingest_to_judge(store: Store, tiles: DataSet) -> None:
     tiles.write("MT_Pit/Imgs/exp9.jpg", b"no picture")
     report = bring(store, tiles)
-    assert "frames that cannot be read, which ingest will put aside: 1" in report.notes
+    assert (
+        "frames that cannot be read: 1 (MT_Pit/Imgs/exp9.jpg); a run puts them aside, then "
+        "`vision-assets quarantine turin/press-3/b1` lists them with their reasons"
+    ) in report.notes
     (key,) = report.batches
     recorded = ingest_and_record(store, key)
     assert (recorded.frames, recorded.quarantined, recorded.faults) == (4, 1, [])
@@ -242,11 +245,35 @@ def test_a_folder_without_frames_is_refused(store: Store, data_set: DataSet) -> 
         bring(store, data_set, "folders")
 
 
-def test_without_good_frames_it_says_so(store: Store, data_set: DataSet) -> None:
-    data_set.draw("golden/1.png", "pit/1.png")
-    assert "no frame is labelled good" in " ".join(bring(store, data_set, "folders").notes)
-    notes = bring(store, data_set, "folders", good=("golden",)).notes
-    assert "no frame is labelled good" not in " ".join(notes)
+def test_of_many_broken_frames_five_are_named(store: Store, data_set: DataSet) -> None:
+    data_set.draw("good/0.png")
+    for number in range(1, 8):
+        data_set.write(f"good/{number}.png", b"no picture")
+    notes = " ".join(bring(store, data_set, "folders").notes)
+    assert "cannot be read: 7 (good/1.png, good/2.png, good/3.png, good/4.png, good/5.png, …)" in (
+        notes
+    )
+
+
+def test_defects_without_a_good_frame_are_refused(store: Store, data_set: DataSet) -> None:
+    data_set.draw("godo/1.png", "pit/1.png")
+    with pytest.raises(InvalidInput, match="classes found are godo, pit; say with --good NAME"):
+        bring(store, data_set, "folders")
+    assert not store.exists("landing")
+    assert not store.exists("lines")
+    assert bring(store, data_set, "folders", good=("godo",)).good == 1
+    assert bring(store, data_set, "folders", no_good=True).defect == 2
+
+
+@pytest.mark.parametrize("layout", ["coco", "voc"])
+def test_images_without_any_annotation_are_refused(
+    store: Store, data_set: DataSet, layout: str
+) -> None:
+    data_set.draw("1.jpg", "2.jpg")
+    data_set.write("info.json", '{"licence": "none"}')
+    with pytest.raises(InvalidInput, match="nothing here describes any of its 2 images"):
+        bring(store, data_set, layout)
+    assert not store.exists("landing")
 
 
 def test_two_frames_of_one_stem_keep_their_own_masks(store: Store, data_set: DataSet) -> None:
@@ -254,7 +281,7 @@ def test_two_frames_of_one_stem_keep_their_own_masks(store: Store, data_set: Dat
     data_set.mark("a.png")
     data_set.write("b.png", masks.encode(255 - half_mask()))
     data_set.write("frames.csv", "file,class,mask\n1.jpg,pit,a.png\n1.bmp,pit,b.png\n")
-    (key,) = bring(store, data_set, "csv").batches
+    (key,) = bring(store, data_set, "csv", no_good=True).batches
     ingest_and_record(store, key)
     marked = [masks.read(png) for png in events.read(store, key)["mask_png"]]
     assert np.array_equal(np.add(*marked), np.ones((HEIGHT, WIDTH)))

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from store import landing
+from store.errors import Refused
 from store.keys import BatchKey
 from store.root import Store
 from vision_assets import config
@@ -85,6 +86,58 @@ def test_a_batch_that_grows_keeps_the_frames_it_had(
     assert len(rows(more, "metadata.jsonl")) == 15
     assert all(more[n] == data for n, data in files.items() if n.endswith((".jpg", ".png")))
     assert rows(more, "metadata.jsonl")[:9] == rows(files, "metadata.jsonl")
+
+
+def test_a_batch_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    render(tmp_path)
+    told: list[object] = []
+    simulate(Store(str(tmp_path)), KEY, SMALL, lambda *what: told.append(what))
+    assert told == []
+
+
+def test_a_batch_that_was_half_rendered_is_finished(
+    files: dict[str, bytes], tmp_path: Path
+) -> None:
+    render(tmp_path)
+    (tmp_path / "landing" / str(KEY) / "_COMPLETE").unlink()
+    assert render(tmp_path) == files
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"seed": 4}, r"\(seed 3\)"), ({"frames": 8}, r"\(frames 9\)"), ({"lighting": 0.5}, "1.0")],
+)
+def test_other_settings_do_not_overwrite_a_batch(
+    files: dict[str, bytes], tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    render(tmp_path)
+    with pytest.raises(Refused, match=said):
+        simulate(Store(str(tmp_path)), KEY, SMALL.model_copy(update=changes))
+    assert render(tmp_path) == files
+
+
+def deliver_a_real_one(store: Store, key: BatchKey) -> None:
+    config.save(store, key.line_key, config.LineConfig())
+    writer = landing.LandingWriter(store, key)
+    writer.add_frame("1.png", b"", {"camera": "c", "captured_at": "2026-01-01T00:00:00Z"})
+    writer.complete(datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_a_real_batch_is_not_overwritten(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    deliver_a_real_one(store, KEY)
+    for mix in (False, True):
+        with pytest.raises(Refused, match="was not simulated: choose another --batch"):
+            simulate(store, KEY, SMALL, mix=mix)
+
+
+def test_simulated_parts_are_not_mixed_among_real_ones_unasked(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    deliver_a_real_one(store, KEY)
+    other = BatchKey("turin", "press-3", "shift-8")
+    with pytest.raises(Refused, match="has batch shift-7, which was not simulated"):
+        simulate(store, other, SMALL)
+    assert simulate(store, other, SMALL, mix=True).frames == 9
 
 
 def test_metadata_are_those_of_a_line_in_motion(files: dict[str, bytes]) -> None:

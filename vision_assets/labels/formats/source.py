@@ -121,8 +121,11 @@ class Source:
         """Described frames in natural order, among them images that nothing describes.
 
         Those have no label and are counted. Beside a single annotation file there are none: it says
-        which images it means.
+        which images it means. Images of which none is described are a fault.
         """
+        if self.images and not described and not self.faults:
+            what = f"nothing here describes any of its {len(self.images)} images"
+            self.fault(str(self.root), f"{what}: is it another layout, or are annotations missing?")
         files = {*described, *(self.images if self.is_folder else ())}
         for file in sorted(files, key=naming.natural_key):
             self.use(file)
