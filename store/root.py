@@ -66,13 +66,21 @@ class Store:
         Links are listed with their own size and never followed: what they point to may be gone, or
         lie outside.
         """
-        base = self.local_path(folder)
-        found = []
-        for parent, _, names in os.walk(base):
-            for name in names:
-                if not name.startswith(".tmp-"):
-                    path = Path(parent, name)
-                    found.append((path.relative_to(base).as_posix(), path.lstat().st_size))
+        found: list[tuple[str, int]] = []
+        folders = [""]
+        while folders:
+            below = folders.pop()
+            try:
+                entries = os.scandir(self.local_path(folder) / below)
+            except FileNotFoundError:
+                continue
+            with entries:
+                for entry in entries:
+                    path = f"{below}{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{path}/")
+                    elif not entry.name.startswith(".tmp-"):
+                        found.append((path, entry.stat(follow_symlinks=False).st_size))
         return sorted(found)
 
     def read(self, path: str) -> bytes:

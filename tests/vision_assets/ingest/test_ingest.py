@@ -179,6 +179,7 @@ def test_links_are_not_followed(batch: Batch) -> None:
     assert batch.index().height == 1
     assert {file: reason for file, (reason, _) in batch.quarantine().items()} == {
         "dangling.jpg": "link",
+        "folder": "link",
         "out.jpg": "link",
     }
 
