@@ -20,6 +20,8 @@ from store.errors import UnreadableFrame
 # other (a resize took 2.6 times as long on a busy machine).
 cv2.setNumThreads(1)
 
+_MOST_AS_FLOAT = 2**23  # values; 32 MiB as float32
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -95,9 +97,9 @@ def fit(frame: NDArray[np.uint8], spec: InputSpec, reduced: int = 1) -> NDArray[
         part = _resize(part, part.shape[0] // 2, part.shape[1] // 2, cv2.INTER_AREA)
     if part.shape[:2] == (spec.height, spec.width):
         return part
-    shrinks = spec.height <= part.shape[0] and spec.width <= part.shape[1]
-    mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return _resize(part, spec.height, spec.width, mode)
+    if spec.height <= part.shape[0] and spec.width <= part.shape[1]:
+        return _average(part, spec.height, spec.width)
+    return _resize(part, spec.height, spec.width, cv2.INTER_LINEAR)
 
 
 def _can_halve(frame: NDArray[np.uint8], spec: InputSpec) -> bool:
@@ -105,6 +107,14 @@ def _can_halve(frame: NDArray[np.uint8], spec: InputSpec) -> bool:
     height, width = frame.shape[:2]
     is_long = height >= 2 * spec.height and width >= 2 * spec.width
     return bool(is_long and height % 2 == 0 and width % 2 == 0)
+
+
+def _average(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The means of areas; by way of float32 the same to the bit, and for colour a third faster."""
+    if frame.shape[2] == 1 or frame.size > _MOST_AS_FLOAT:
+        return _resize(frame, height, width, cv2.INTER_AREA)
+    means = cv2.resize(frame.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.convertScaleAbs(means), np.uint8)
 
 
 def _resize(frame: NDArray[np.uint8], height: int, width: int, mode: int) -> NDArray[np.uint8]:

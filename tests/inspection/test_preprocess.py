@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -63,6 +63,17 @@ def test_shrinking_keeps_the_mean_and_stays_close_to_plain_averaging(
     assert difference.mean() <= 1
     assert difference.max() <= 8
     assert abs(float(found.mean()) - float(frame.mean())) <= 0.5
+
+
+@given(height=st.integers(32, 200), width=st.integers(48, 200), seed=st.integers(0, 2**32 - 1))
+@example(height=32, width=96, seed=0)  # only halves of whole pixels: means that end in .5
+@example(height=64, width=48, seed=0)
+@settings(deadline=None)
+def test_averaging_by_way_of_floats_changes_no_bit(height: int, width: int, seed: int) -> None:
+    assume(not (height >= 64 and width >= 96 and height % 2 == 0 and width % 2 == 0))
+    frame = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    plain = cv2.resize(frame, (48, 32), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(fit(frame, spec()), plain)
 
 
 @pytest.mark.parametrize("column", range(20))
