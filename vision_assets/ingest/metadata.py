@@ -28,6 +28,7 @@ _KEYS = ("site", "line", "batch")
 _SURPLUS = "\0"
 _COLUMNS = {"file", "captured_at", "exposure_ms", *_TEXTS, *_KEYS}
 # A frame id becomes a name in archives and on pages, so it must be harmless in a path.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FRAME_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=+-]{0,89}")
 
 
@@ -121,7 +122,7 @@ def _take(found: Metadata, place: str, value: Mapping[str, object], expected: Ex
 
 def _is_unicode(text: str) -> bool:
     """Whether no half of a surrogate pair is in it, which JSON can smuggle in."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return text.isascii() or not _SURROGATE.search(text)
 
 
 def _file_faults(file: str, files: frozenset[str]) -> list[str]:
@@ -218,6 +219,8 @@ def _time(value: object, now: datetime, faults: list[str]) -> datetime | None:
 def _extra(value: Mapping[str, object], faults: list[str]) -> str:
     """Further columns as JSON; what JSON does not know (times from Parquet) becomes text."""
     rest = {name: part for name, part in value.items() if name not in _COLUMNS}
+    if not rest:
+        return "{}"
     try:
         return json.dumps(rest, sort_keys=True, default=str, allow_nan=False)
     except (ValueError, TypeError) as error:
