@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Container, Generator, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +26,7 @@ _BYTES_PER_PIXEL, _SPARE_BYTES = 4, 2**20
 # A thread takes a few small files at once, which spares most of the hand-overs. Enough groups are
 # in flight that no core waits for the thread that packs, and no more bytes than memory should hold.
 _GROUP_FILES, _GROUP_BYTES = 4, 2**20
-_GROUPS_PER_CORE, _BYTES_IN_FLIGHT = 4, 2**28
+_GROUPS_PER_CORE, _BYTES_IN_FLIGHT = 16, 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,16 @@ class Examined:
     is_known: bool = False
 
 
-def examine_all(
+@contextmanager
+def examining(
     folder: Path,
     files: Sequence[tuple[str, int]],
     settings: IngestSettings,
     known: Container[tuple[str, str]],
-) -> Generator[Examined, None, None]:
+) -> Iterator[Iterator[Examined]]:
     """Every file of `folder`, in the order of `files`, a bounded number and size at a time.
+
+    The work begins when the block is entered, so that something else may be read meanwhile.
 
     Args:
         folder: The delivered ``frames/``.
@@ -71,25 +75,31 @@ def examine_all(
     """
     cv2.setNumThreads(0)  # a thread a frame: OpenCV's own would compete with these
     cores = len(os.sched_getaffinity(0))
+    groups = _groups(files)
     waiting: deque[tuple[Future[list[Examined]], int]] = deque()
-    in_flight = 0
 
     def examine_group(group: Sequence[tuple[str, int]]) -> list[Examined]:
         return [examine(folder, file, size, settings, known) for file, size in group]
 
+    def fill() -> None:
+        in_flight = sum(size for _, size in waiting)
+        while len(waiting) < _GROUPS_PER_CORE * cores and in_flight < _BYTES_IN_FLIGHT:
+            group, size = next(groups, ((), 0))
+            if not group:
+                return
+            waiting.append((pool.submit(examine_group, group), size))
+            in_flight += size
+
+    def results() -> Iterator[Examined]:
+        while waiting:
+            found = waiting.popleft()[0].result()
+            fill()
+            yield from found
+
     with ThreadPoolExecutor(cores, "examine") as pool:
         try:
-            for group, size in _groups(files):
-                while waiting and (
-                    len(waiting) >= _GROUPS_PER_CORE * cores or in_flight + size > _BYTES_IN_FLIGHT
-                ):
-                    first, done = waiting.popleft()
-                    in_flight -= done
-                    yield from first.result()
-                waiting.append((pool.submit(examine_group, group), size))
-                in_flight += size
-            while waiting:
-                yield from waiting.popleft()[0].result()
+            fill()
+            yield results()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -113,7 +123,7 @@ def examine(
     """One file of `size` bytes below `folder`; what is wrong with it is in the result.
 
     Raises:
-        Conflict, Unavailable: as `examine_all`.
+        Conflict, Unavailable: as `examining`.
     """
     most = _BYTES_PER_PIXEL * settings.max_pixels + _SPARE_BYTES
     try:

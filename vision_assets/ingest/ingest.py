@@ -17,7 +17,6 @@ metadata that fit no file are there too, with the reason ``metadata``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -30,7 +29,7 @@ from store.root import Store
 from store.tables import StoredFile
 from vision_assets.config import LineConfig
 from vision_assets.ingest.elsewhere import held_elsewhere
-from vision_assets.ingest.examine import Examined, examine_all
+from vision_assets.ingest.examine import Examined, examining
 from vision_assets.ingest.metadata import Expectations, Metadata, Row, read_metadata
 from vision_assets.ingest.pack import Packer
 from vision_assets.ingest.report import IngestReport, report
@@ -127,17 +126,19 @@ def _following(
 ) -> BatchManifest:
     """Write all data files; the manifest that lists them, still without delivery and rules."""
     expected = Expectations(key, frozenset(file for file, _ in files), settings, datetime.now(UTC))
-    metadata = read_metadata(store, layout.landing(key), expected)
     roll = Roll.of(store, current)
-    roll.elsewhere = held_elsewhere(store, key, list(metadata.rows.values()))
     frames = store.local_path(f"{layout.landing(key)}/{landing.FRAMES}")
-    with Packer(store, layout.batch(key)) as packer:
+    with (
+        Packer(store, layout.batch(key)) as packer,
+        examining(frames, files, settings.ingest, roll.known) as examined,
+    ):
+        metadata = read_metadata(store, layout.landing(key), expected)
+        roll.elsewhere = held_elsewhere(store, key, list(metadata.rows.values()))
         intake = _Intake(roll, metadata, packer)
-        with closing(examine_all(frames, files, settings.ingest, roll.known)) as examined:
-            for done, frame in enumerate(examined, start=1):
-                intake.take(frame)
-                if done % _EVERY == 0 or done == len(files):
-                    progress("checking frames", done, len(files))
+        for done, frame in enumerate(examined, start=1):
+            intake.take(frame)
+            if done % _EVERY == 0 or done == len(files):
+                progress("checking frames", done, len(files))
         shards, indexes = packer.finish()
     intake.finish()
     return replace(
