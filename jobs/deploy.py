@@ -7,6 +7,7 @@ import dagster as dg
 from jobs.launch import open_instance
 from store.keys import LineKey
 from store.ledger import Entry
+from vision_assets.deployment.promote import facts
 
 deploy_job = dg.define_asset_job(
     "deploy",
@@ -25,14 +26,7 @@ def report_release(line: LineKey, entry: Entry) -> None:
                 asset_key="release",
                 partition=str(line),
                 description=f"{entry.action} by {entry.who} on the command line",
-                metadata={
-                    "release": entry.release_of(line),
-                    "bundle": entry.bundle,
-                    "action": entry.action,
-                    "who": entry.who,
-                    "why": entry.why or "-",
-                    "forced": entry.forced,
-                },
+                metadata=facts(line, entry),
                 tags={"dagster/data_version": f"{entry.number}:{entry.bundle}"},
             )
         )

@@ -40,12 +40,5 @@ def release(
     )
     return dg.MaterializeResult(
         data_version=dg.DataVersion(f"{entry.number}:{entry.bundle}"),
-        metadata={
-            "release": entry.release_of(line),
-            "bundle": entry.bundle,
-            "action": entry.action,
-            "who": entry.who,
-            "why": entry.why or "-",
-            "forced": entry.forced,
-        },
+        metadata=deployment.facts(line, entry),
     )

@@ -101,6 +101,18 @@ def gates_now(store: Store, line: LineKey, bundle: str) -> list[Gate]:
     return [*kept, *now]
 
 
+def facts(line: LineKey, entry: Entry) -> dict[str, str | bool]:
+    """What Dagster shows of a release."""
+    return {
+        "release": entry.release_of(line),
+        "bundle": entry.bundle,
+        "action": entry.action,
+        "who": entry.who,
+        "why": entry.why or "-",
+        "forced": entry.forced,
+    }
+
+
 def rollback(store: Store, line: LineKey, *, who: str, why: str, to: int | None = None) -> Entry:
     """Make the bundle of an earlier release live again.
 
