@@ -28,6 +28,7 @@ from serve.protocol import inspection_v1_pb2 as pb
 from serve.server import Server
 from serve.settings import load
 from serve.spool import Loss, read
+from serve.station import Station
 from serve.watcher import require_line
 from store.errors import NotFound, UnreadableFrame, VisionError
 from store.keys import LineKey
@@ -70,22 +71,23 @@ _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 @main.command()
 @click.option("--store", help="Root of the store: a folder.")
-@click.option("--line", help="SITE/LINE whose live release answers.")
+@click.option("--line", multiple=True, help="SITE/LINE whose live release answers; repeatable.")
 @click.option("--listen", help="host:port or unix:PATH; default 127.0.0.1:50051.")
 @click.option("--workers", type=int, help="Frames worked on at once; default: one a core.")
 @click.option("--spool", type=_path, help="Folder of the decisions.")
 @click.option("--cache", type=_path, help="Folder of fetched bundles.")
 @click.option("--strict", is_flag=True, default=None, help="Sync each decision before its answer.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
-def run(**given: object) -> None:
+def run(line: tuple[str, ...], **given: object) -> None:
     """Answer frames until SIGTERM.
 
     Every setting, also those without an option here, may be given in the environment as
     VISION_SERVE_ and its name in capitals; see docs/guides/serve.md.
     """
-    settings = load(given)
+    settings = load({**given, "lines": line or None})
     logs.set_up(settings.log_level)
-    require_line(Store(settings.store), settings.line_key)
+    for key in settings.line_keys:
+        require_line(Store(settings.store), key)
     # Waited for instead of handled, and blocked before any thread is made. With a handler, SIGTERM
     # ended in a segmentation fault in the kernel's delivery of the signal whenever this thread had
     # run an INT8 graph (it seems that the saved registers of AMX do not fit the signal's stack).
@@ -101,11 +103,16 @@ def run(**given: object) -> None:
 
 
 def _answering(server: Server) -> str:
-    release = server.watcher.live()
-    if release is None:
-        return f"line {server.settings.line} has no live release yet, frames are refused"
     workers = server.settings.workers
-    return f"release {release.name}, engine {release.engine}, {workers} worker(s)"
+    told = [_release_line(station) for station in server.stations.values()]
+    return f"{'; '.join(told)}, {workers} worker(s)"
+
+
+def _release_line(station: Station) -> str:
+    release = station.watcher.live()
+    if release is None:
+        return f"line {station.line} has no live release yet, frames are refused"
+    return f"release {release.name}, engine {release.engine}"
 
 
 @main.command()

@@ -1,28 +1,35 @@
-"""One frame's way through the server: worker, engine, decision, spool, answer. Knows no gRPC call.
+"""One frame's way through the server: turn, engine, decision, spool, answer. Knows no gRPC call.
 
-A few workers look at frames at once, each on one core; whoever calls waits for a free one. The
+A few workers look at frames at once, each on one core; who is next, `serve.turns` says. The
 caller's own thread does the work, so that a frame is never handed from thread to thread.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from queue import SimpleQueue
 
+from inspection.decision import Label
 from inspection.inspector import Inspection
 from serve.frame import MAX_NAME_CHARACTERS, IncomingFrame, RawFrame
 from serve.release import LiveRelease
-from serve.rows import Identity, Row, context_row, decision_row, error_row
+from serve.rows import Identity, Row, context_row, decision_row, error_row, unjudged_row
 from serve.spool import Spool
 from serve.statuses import NoRelease, Problem, problem
+from serve.turns import Stream, Turns
 from store.errors import VisionError
 
 _log = logging.getLogger(__name__)
+
+_WAITED = 0.9
+"""Share of a client's time that its frame may wait, so that a late answer still reaches it."""
+
+Observer = Callable[[IncomingFrame, Row], None]
+"""Told of every frame and its row, once it is in the spool and before its answer leaves."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,25 @@ class Decision:
     sequence: int
     release: LiveRelease
     inspection: Inspection
+    wait_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """A frame that nobody looked at in time, with the verdict that the policy gives it.
+
+    Attributes:
+        why: ``late`` or ``queue_full``.
+        release: The name of the release that would have answered; empty while there is none.
+    """
+
+    frame_id: str
+    sequence: int
+    label: Label
+    why: str
+    release: str
+    wait_ms: float
     total_ms: float
 
 
@@ -46,8 +72,24 @@ class Failure:
     total_ms: float
 
 
+Outcome = Decision | Unjudged | Failure
+
+
 @dataclass(frozen=True)
-class _Arrival:
+class LatePolicy:
+    """What becomes of frames that cannot be looked at in time.
+
+    Attributes:
+        deadline_s: How long a frame may wait for its turn; infinite: for ever.
+        label: The verdict of one that has waited longer, or that finds its queue full.
+    """
+
+    deadline_s: float = math.inf
+    label: Label = Label.REVIEW
+
+
+@dataclass(frozen=True)
+class Arrival:
     """A frame and when it came."""
 
     frame: IncomingFrame
@@ -55,55 +97,114 @@ class _Arrival:
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def elapsed_ms(self) -> float:
+        """How long ago that was."""
         return (time.perf_counter() - self.started) * 1000
 
 
 class Handler:
-    """Answers frames; may be called from many threads."""
+    """Answers the frames of one line; may be called from many threads."""
 
     def __init__(
         self,
         identity: Identity,
         live: Callable[[], LiveRelease | None],
         spool: Spool,
-        workers: int,
+        turns: Turns,
+        late: LatePolicy,
+        observers: Sequence[Observer] = (),
     ) -> None:
-        """Answer with whatever release `live` gives at the moment a worker takes the frame."""
+        """Answer with whatever release `live` gives at the moment a frame has its turn."""
         self.identity = identity
+        self.late = late
         self._live = live
         self._spool = spool
-        self._workers = workers
-        # A queue of tokens: `threading.Semaphore` is written in Python and several times slower.
-        self._free: SimpleQueue[int] = SimpleQueue()
-        for worker in range(workers):
-            self._free.put(worker)
+        self.turns = turns
+        self._observers = tuple(observers)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether no frame is being worked on."""
-        return self._free.qsize() == self._workers
+    def stream_of(self, frame: IncomingFrame) -> Stream:
+        """The stream whose turns the frame takes."""
+        return Stream(self.identity.line, frame.camera[:MAX_NAME_CHARACTERS])
 
-    def answer(self, frame: IncomingFrame) -> Decision | Failure:
-        """The answer for one frame; it is in the spool, whatever it is."""
-        arrival = _Arrival(frame)
+    def answer(self, frame: IncomingFrame, time_left_s: float = math.inf) -> Outcome:
+        """The answer for one frame, in the spool whatever it is.
+
+        Args:
+            frame: The frame.
+            time_left_s: How long the client still waits.
+        """
+        arrival = Arrival(frame)
         try:
-            return self._judge(arrival)
+            frame.check()
+            deadline = time.monotonic() + min(self.late.deadline_s, _WAITED * time_left_s)
+            refused = self.turns.take(self.stream_of(frame), deadline)
+        except Exception as error:  # noqa: BLE001 - the process edge: one frame never ends it
+            return self._fail(arrival, error)
+        if refused:
+            return self.refuse(arrival, refused)
+        return self.judge(arrival)
+
+    def judge(self, arrival: Arrival) -> Outcome:
+        """The answer for a frame whose turn it is; ends the turn."""
+        wait_ms = arrival.elapsed_ms()
+        try:
+            try:
+                release = self._release()
+                inspection = _inspect(arrival.frame, release)
+            finally:
+                self.turns.give_back()
+            return self._decide(arrival, release, inspection, wait_ms)
         except Exception as error:  # noqa: BLE001 - the process edge: one frame never ends it
             return self._fail(arrival, error)
 
-    def _judge(self, arrival: _Arrival) -> Decision:
+    def refuse(self, arrival: Arrival, why: str) -> Outcome:
+        """The answer for a frame that got no turn: the policy's verdict, recorded like any other.
+
+        Args:
+            arrival: The frame.
+            why: `serve.turns.LATE` or `QUEUE_FULL`.
+        """
+        wait_ms = arrival.elapsed_ms()
+        try:
+            live = self._live()
+            release = live.name if live else ""
+            row = context_row(arrival.frame, self.identity, arrival.received_at)
+            row |= unjudged_row(self.late.label, why, release, wait_ms)
+            sequence = self._record(arrival.frame, row)
+        except Exception as error:  # noqa: BLE001 - the process edge: one frame never ends it
+            return self._fail(arrival, error)
+        _log.warning("frame not looked at", extra=_told(row) | {"sequence": sequence, "why": why})
+        return Unjudged(
+            frame_id=arrival.frame.frame_id,
+            sequence=sequence,
+            label=self.late.label,
+            why=why,
+            release=release,
+            wait_ms=wait_ms,
+            total_ms=arrival.elapsed_ms(),
+        )
+
+    def _decide(
+        self, arrival: Arrival, release: LiveRelease, inspection: Inspection, wait_ms: float
+    ) -> Decision:
         frame = arrival.frame
-        frame.check()
-        with self._worker():
-            release = self._release()
-            inspection = _inspect(frame, release)
         row = context_row(frame, self.identity, arrival.received_at)
-        row |= decision_row(frame, release, inspection, arrival.elapsed_ms())
-        sequence = self._spool.append(row)
+        row |= decision_row(frame, release, inspection, wait_ms, arrival.elapsed_ms())
+        sequence = self._record(frame, row)
         if _log.isEnabledFor(logging.DEBUG):
-            names = ("frame_id", "camera", "release", "verdict", "score", "total_ms")
-            _log.debug("decision", extra={"sequence": sequence, **{n: row[n] for n in names}})
-        return Decision(frame.frame_id, sequence, release, inspection, arrival.elapsed_ms())
+            _log.debug("decision", extra=_told(row) | {"sequence": sequence})
+        return Decision(
+            frame.frame_id, sequence, release, inspection, wait_ms, arrival.elapsed_ms()
+        )
+
+    def _record(self, frame: IncomingFrame, row: Row) -> int:
+        sequence = self._spool.append(row)
+        recorded = {"sequence": sequence, **row}
+        for observe in self._observers:
+            try:
+                observe(frame, recorded)
+            except Exception:  # noqa: BLE001 - who only watches does not touch an answer
+                _log.exception("frame not observed", extra={"sequence": sequence})
+        return sequence
 
     def _release(self) -> LiveRelease:
         release = self._live()
@@ -114,28 +215,20 @@ class Handler:
             )
         return release
 
-    def _fail(self, arrival: _Arrival, error: Exception) -> Failure:
+    def _fail(self, arrival: Arrival, error: Exception) -> Failure:
         found, sequence = problem(error), 0
         try:
-            sequence = self._spool.append(self._failure_row(arrival, found))
+            sequence = self._record(arrival.frame, self._failure_row(arrival, found))
         except Exception as second:  # noqa: BLE001 - the process edge: an answer in any case
             found, error = problem(second), second
         _log_failure(arrival.frame, found, error, sequence)
         frame_id = arrival.frame.frame_id[:MAX_NAME_CHARACTERS]
         return Failure(frame_id, sequence, found, arrival.elapsed_ms())
 
-    def _failure_row(self, arrival: _Arrival, found: Problem) -> Row:
+    def _failure_row(self, arrival: Arrival, found: Problem) -> Row:
         release = self._live()
         row = context_row(arrival.frame, self.identity, arrival.received_at)
         return row | error_row(found, release.name if release else "", arrival.elapsed_ms())
-
-    @contextmanager
-    def _worker(self) -> Iterator[None]:
-        worker = self._free.get()
-        try:
-            yield
-        finally:
-            self._free.put(worker)
 
 
 def _inspect(frame: IncomingFrame, release: LiveRelease) -> Inspection:
@@ -145,6 +238,12 @@ def _inspect(frame: IncomingFrame, release: LiveRelease) -> Inspection:
         return inspector.inspect_pixels(pixels, frame.context)
     assert payload is not None  # `check` has refused it
     return inspector.inspect(payload, frame.context)
+
+
+def _told(row: Row) -> Row:
+    """What a log line holds of a row."""
+    names = ("frame_id", "camera", "release", "verdict", "score", "total_ms")
+    return {name: row[name] for name in names}
 
 
 def _log_failure(frame: IncomingFrame, found: Problem, error: Exception, sequence: int) -> None:

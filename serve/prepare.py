@@ -15,6 +15,7 @@ from inspection.inspector import FrameContext, Inspector
 from serve.release import LiveRelease
 from serve.settings import Settings
 from store.hashing import sha256
+from store.keys import LineKey
 from store.ledger import Entry
 from store.root import Store
 
@@ -24,8 +25,9 @@ _log = logging.getLogger(__name__)
 class Preparer:
     """Prepares the releases of one line in one local cache."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
-        self._store, self._settings = store, settings
+    def __init__(self, store: Store, line: LineKey, settings: Settings) -> None:
+        self._store, self._line, self._settings = store, line, settings
+        self._cache = settings.cache_folder(line)
 
     def prepare(self, entry: Entry) -> LiveRelease:
         """The release of a ledger entry, ready to answer.
@@ -40,13 +42,13 @@ class Preparer:
             Unavailable: when no engine may answer.
         """
         settings = self._settings
-        bundle = fetch(self._store, settings.line_key, entry.bundle, settings.cache_folder)
+        bundle = fetch(self._store, self._line, entry.bundle, self._cache)
         os.utime(bundle.folder)
         choice = choose(bundle, threads=1, streams=settings.workers)
         _log_choice(bundle, choice)
         contract = _limited(bundle.contract, settings.max_pixels)
         release = LiveRelease(
-            name=entry.release_of(settings.line_key),
+            name=entry.release_of(self._line),
             number=entry.number,
             bundle=bundle,
             inspector=Inspector(contract, bundle.rule, choice.engine),
@@ -54,7 +56,7 @@ class Preparer:
             since=datetime.now(UTC),
         )
         _warm(release, settings.workers)
-        _prune(settings.cache_folder, settings.cached_bundles)
+        _prune(self._cache, settings.cached_bundles)
         return release
 
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from inspection.decision import Reason
+from inspection.decision import Label, Reason
 from inspection.inspector import Inspection
 from serve.frame import MAX_NAME_CHARACTERS, IncomingFrame
 from serve.release import LiveRelease
@@ -26,7 +26,11 @@ class Identity:
 
 
 def decision_row(
-    frame: IncomingFrame, release: LiveRelease, inspection: Inspection, total_ms: float
+    frame: IncomingFrame,
+    release: LiveRelease,
+    inspection: Inspection,
+    wait_ms: float,
+    total_ms: float,
 ) -> Row:
     """What is recorded of a verdict, besides `context_row`."""
     verdict, engine = inspection.verdict, release.inspector.engine
@@ -42,11 +46,24 @@ def decision_row(
         "graph_hash": release.graph_hash,
         "engine": engine.name,
         "engine_build": engine.build,
+        "wait_ms": round(wait_ms, 3),
         "decode_ms": round(inspection.decode_ms, 3),
         "engine_ms": round(inspection.engine_ms, 3),
         "total_ms": round(total_ms, 3),
         "stats_version": release.bundle.contract.stats_version,
         "statistics": {name: _finite(value) for name, value in inspection.statistics.items()},
+    }
+
+
+def unjudged_row(label: Label, why: str, release: str, wait_ms: float) -> Row:
+    """What is recorded of a frame that nobody looked at in time, besides `context_row`."""
+    return {
+        "verdict": label.value,
+        "score": None,
+        "reasons": [{"code": why, "name": "", "value": round(wait_ms, 3), "limit": 0.0}],
+        "release": release,
+        "wait_ms": round(wait_ms, 3),
+        "total_ms": round(wait_ms, 3),
     }
 
 

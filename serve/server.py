@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import socket
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
@@ -15,15 +14,12 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from serve import health
-from serve.handler import Handler
-from serve.prepare import Preparer
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.protocol.inspection_v1_pb2_grpc import add_InspectionServicer_to_server
-from serve.rows import Identity
 from serve.servicer import Servicer
 from serve.settings import MIB, Settings
-from serve.spool import Spool, SpoolLimits
-from serve.watcher import Pace, Watcher
+from serve.station import Station, Stations
+from serve.turns import Shares, Turns
 from store.errors import Unavailable
 from store.root import Store
 
@@ -40,26 +36,23 @@ class Server:
     """One server; `start`, then `drain`."""
 
     def __init__(self, settings: Settings) -> None:
-        """Open store and spool and look at the ledger; nothing listens yet.
+        """Open store and spools; nothing listens yet.
 
         Raises:
-            VisionError: when the spool is in use or cannot be written.
+            VisionError: when a spool is in use or cannot be written.
             ValueError: when the store cannot be opened.
         """
         self.settings = settings
         store = Store(settings.store)
-        self.identity = Identity(settings.line, settings.host, uuid.uuid4().hex[:12])
-        self.spool = Spool(settings.spool_folder, _spool_limits(settings))
+        self.turns = Turns(settings.workers, Shares(settings.weights), settings.waiting)
         self._health = health.Health()
-        self.watcher = Watcher(
-            store,
-            settings.line_key,
-            Preparer(store, settings).prepare,
-            Pace(settings.poll_s, settings.retry_s),
-            on_look=self._show_health,
+        self.stations = Stations(
+            {
+                str(line): Station(store, line, settings, self.turns, self._show_health)
+                for line in settings.line_keys
+            }
         )
-        self.handler = Handler(self.identity, self.watcher.live, self.spool, settings.workers)
-        self.servicer = Servicer(self.handler, self.info)
+        self.servicer = Servicer(self.stations, self.info)
         self._grpc = self._make_grpc()
 
     def start(self) -> str:
@@ -72,13 +65,14 @@ class Server:
             Unavailable: when the address cannot be listened on.
         """
         address = self._listen()
-        self.watcher.start()
+        for station in self.stations.values():
+            station.watcher.start()
         self._grpc.start()
         if not self.settings.is_loopback:
             _log.warning(
                 "listening beyond this machine without encryption", extra={"address": address}
             )
-        _log.info("listening", extra={"address": address, "line": self.settings.line})
+        _log.info("listening", extra={"address": address, "lines": self.settings.lines})
         return address
 
     def drain(self) -> None:
@@ -87,24 +81,24 @@ class Server:
         A stream that waits for its client would never end by itself and is ended; every other call
         goes on to its answer. What is still in work after ``drain_s`` is given up.
         """
-        _log.info("draining", extra={"line": self.settings.line})
+        _log.info("draining", extra={"lines": self.settings.lines})
         self._health.drain()
         stopped = self._grpc.stop(self.settings.drain_s)
         while not stopped.wait(_QUIET_S):
             self.servicer.streams.end_waiting(_QUIET_S)
-        self.watcher.stop()
-        self.spool.close()
-        _log.info("stopped", extra={"line": self.settings.line})
+        for station in self.stations.values():
+            station.stop()
+        _log.info("stopped", extra={"lines": self.settings.lines})
 
-    def info(self) -> pb.ServerInfo:
-        """What this server runs at the moment."""
-        release, spool = self.watcher.live(), self.spool.state()
+    def info(self, station: Station) -> pb.ServerInfo:
+        """What runs at the moment on one of the lines."""
+        release, spool = station.watcher.live(), station.spool.state()
         message = pb.ServerInfo(
-            line=self.identity.line,
+            line=station.identity.line,
             version=version("vision-assets"),
-            host=self.identity.host,
-            boot=self.identity.boot,
-            fault=self.watcher.fault,
+            host=station.identity.host,
+            boot=station.identity.boot,
+            fault=station.watcher.fault,
             workers=self.settings.workers,
             spool=pb.SpoolInfo(
                 next_sequence=spool.next_sequence,
@@ -113,6 +107,7 @@ class Server:
                 dropped=spool.dropped,
                 fault=spool.fault,
             ),
+            lines=self.settings.lines,
         )
         if release:
             contract, engine = release.bundle.contract, release.inspector.engine
@@ -153,15 +148,20 @@ class Server:
         return f"{host}:{port}" if colon and asked == "0" else address
 
     def _show_health(self) -> None:
-        """Tell health clients what has changed."""
-        self.spool.try_again()
-        takes_rows = not self.spool.state().fault
-        answers = takes_rows and self.watcher.live() is not None
+        """Tell health clients what has changed; all lines must be well for the whole to be."""
+        stations = self.stations
+        takes_rows = {line: stations[line].can_record() for line in stations}
+        answers = {
+            line: takes_rows[line] and stations[line].watcher.live() is not None
+            for line in stations
+        }
+        is_newest = not any(station.watcher.fault for station in stations.values())
         self._health.show(
             {
-                "": takes_rows,
-                INSPECTION: answers,
-                NEWEST_RELEASE: answers and not self.watcher.fault,
+                "": all(takes_rows.values()),
+                INSPECTION: all(answers.values()),
+                NEWEST_RELEASE: all(answers.values()) and is_newest,
+                **answers,
             }
         )
 
@@ -194,12 +194,3 @@ def _require_unused(path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         if probe.connect_ex(path) == 0:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-
-
-def _spool_limits(settings: Settings) -> SpoolLimits:
-    return SpoolLimits(
-        segment_bytes=settings.spool_segment_mib * MIB,
-        max_bytes=settings.spool_max_mib * MIB,
-        commit_s=settings.commit_ms / 1000,
-        strict=settings.strict,
-    )

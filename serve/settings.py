@@ -7,11 +7,11 @@ import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from store.errors import InvalidInput
 from store.keys import LineKey
@@ -22,7 +22,7 @@ MIB = 2**20
 _HIGHEST_PORT = 65_535
 _EXAMPLES = {
     "store": "--store .vision/store",
-    "line": "--line turin/press-3",
+    "lines": "--line turin/press-3",
     "listen": "--listen 127.0.0.1:50051",
 }
 
@@ -37,7 +37,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VISION_SERVE_", extra="forbid", frozen=True)
 
     store: str = Field(min_length=1, description="root of the store: a folder or a file:// URL")
-    line: str = Field(description="the line whose live release answers, written site/line")
+    lines: Annotated[tuple[str, ...], NoDecode] = Field(
+        min_length=1,
+        description="the lines whose live releases answer, each written site/line; several are "
+        "separated by commas",
+    )
     listen: str = Field(
         "127.0.0.1:50051",
         description="host:port or unix:PATH; port 0 takes a free one. The transport is not "
@@ -51,17 +55,43 @@ class Settings(BaseSettings):
         "once; the default is one for each core this process may use",
     )
     callers: int = Field(
-        64,
+        256,
         ge=1,
         le=1024,
         description="requests and streams served at once (they wait for a worker); further ones "
-        "end with RESOURCE_EXHAUSTED",
+        "end with RESOURCE_EXHAUSTED. Far above `waiting`, so that one camera cannot take them all",
+    )
+    waiting: int = Field(
+        32,
+        ge=1,
+        le=1024,
+        description="frames of one camera that may wait for a worker; further ones are answered "
+        "at once with the `late` verdict and the reason queue_full",
+    )
+    deadline_ms: float | None = Field(
+        None,
+        gt=0,
+        le=3_600_000,
+        description="how long a frame may wait for a worker, milliseconds; one that waits longer, "
+        "or than its client does, is answered with the `late` verdict. Default: as the client does",
+    )
+    late: Literal["REVIEW", "REJECT"] = Field(
+        "REVIEW", description="verdict of a frame that nobody could look at in time"
+    )
+    weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(
+        default_factory=dict,
+        description="share of the workers when all are wanted, by site/line/camera or site/line, "
+        "as JSON; what is not named has 1",
     )
     spool: Path | None = Field(
-        None, description="folder of the decisions; default .vision/serve/SITE/LINE/spool"
+        None,
+        description="folder of the decisions; default .vision/serve/SITE/LINE/spool; with several "
+        "lines each has SITE/LINE below it",
     )
     cache: Path | None = Field(
-        None, description="folder of fetched bundles; default .vision/serve/SITE/LINE/cache"
+        None,
+        description="folder of fetched bundles; default .vision/serve/SITE/LINE/cache; with "
+        "several lines each has SITE/LINE below it",
     )
     cached_bundles: int = Field(
         3, ge=1, le=100, description="bundles kept in the cache, the live one included"
@@ -126,33 +156,40 @@ class Settings(BaseSettings):
     def _listen_is_an_address(cls, value: str) -> str:
         return check_address(value, lowest_port=0)
 
-    @field_validator("line")
+    @field_validator("lines", mode="before")
     @classmethod
-    def _line_is_a_key(cls, value: str) -> str:
+    def _lines_are_separated(cls, value: object) -> object:
+        return value.split(",") if isinstance(value, str) else value
+
+    @field_validator("lines")
+    @classmethod
+    def _lines_are_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         try:
-            LineKey.parse(value)
+            for line in value:
+                LineKey.parse(line)
         except InvalidInput as error:  # pydantic gathers ValueErrors only
             raise ValueError(str(error)) from error
+        if len(set(value)) != len(value):
+            raise ValueError("names one line twice")
         return value
 
     @property
-    def line_key(self) -> LineKey:
-        """The line as a key."""
-        return LineKey.parse(self.line)
+    def line_keys(self) -> tuple[LineKey, ...]:
+        """The lines as keys."""
+        return tuple(map(LineKey.parse, self.lines))
 
-    @property
-    def spool_folder(self) -> Path:
-        """Where the spool is."""
-        return self.spool or self._default_folder / "spool"
+    def spool_folder(self, line: LineKey) -> Path:
+        """Where the spool of a line is."""
+        return self._folder(self.spool, line, "spool")
 
-    @property
-    def cache_folder(self) -> Path:
-        """Where fetched bundles are."""
-        return self.cache or self._default_folder / "cache"
+    def cache_folder(self, line: LineKey) -> Path:
+        """Where the fetched bundles of a line are."""
+        return self._folder(self.cache, line, "cache")
 
-    @property
-    def _default_folder(self) -> Path:
-        return Path(".vision/serve", self.line_key.site, self.line_key.line)
+    def _folder(self, given: Path | None, line: LineKey, name: str) -> Path:
+        if given is None:
+            return Path(".vision/serve", line.site, line.line, name)
+        return given if len(self.lines) == 1 else given / line.site / line.line
 
     @property
     def is_loopback(self) -> bool:

@@ -38,6 +38,10 @@ class NoRelease(Refused):
     """The line has no live release, so nobody may judge its frames."""
 
 
+class UnknownLine(NotFound):
+    """A request names a line that this server does not have."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """An error as a client sees it.
@@ -67,7 +71,7 @@ def problem(error: Exception) -> Problem:
         return Problem(status, error.reason, _short(error))
     if isinstance(error, NoRelease):
         return Problem(status, "no_release", _short(error))
-    if isinstance(error, InvalidInput):
+    if isinstance(error, InvalidInput | UnknownLine):
         return Problem(status, code, _short(error))
     error_id = uuid.uuid4().hex
     message = f"the frame was not judged: look for error {error_id} in the server's log"

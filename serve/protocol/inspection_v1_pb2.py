@@ -25,39 +25,39 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"serve/protocol/inspection_v1.proto\x12\rinspection.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x01\n\x05\x46rame\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12\'\n\x03raw\x18\x02 \x01(\x0b\x32\x18.inspection.v1.RawPixelsH\x00\x12\x10\n\x08\x66rame_id\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61mera\x18\x04 \x01(\t\x12\x0f\n\x07product\x18\x05 \x01(\t\x12\x0e\n\x06serial\x18\x06 \x01(\t\x12/\n\x0b\x63\x61ptured_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07payload\"7\n\tRawPixels\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\r\n\x05shape\x18\x02 \x03(\r\x12\r\n\x05\x64type\x18\x03 \x01(\t\"\xcb\x01\n\x06\x41nswer\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.inspection.v1.DecisionId\x12\'\n\x06result\x18\x03 \x01(\x0b\x32\x15.inspection.v1.ResultH\x00\x12%\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x14.inspection.v1.ErrorH\x00\x12\'\n\x07timings\x18\x05 \x01(\x0b\x32\x16.inspection.v1.TimingsB\t\n\x07outcome\"\xca\x01\n\x06Result\x12\'\n\x07verdict\x18\x01 \x01(\x0e\x32\x16.inspection.v1.Verdict\x12\r\n\x05score\x18\x02 \x01(\x01\x12&\n\x07reasons\x18\x03 \x03(\x0b\x32\x15.inspection.v1.Reason\x12/\n\x0c\x63lass_scores\x18\x04 \x03(\x0b\x32\x19.inspection.v1.ClassScore\x12\x0f\n\x07release\x18\x05 \x01(\t\x12\x0e\n\x06\x62undle\x18\x06 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x07 \x01(\t\"n\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x01\x12\r\n\x05limit\x18\x04 \x01(\x01\x12\x0e\n\x01x\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x01y\x18\x06 \x01(\x01H\x01\x88\x01\x01\x42\x04\n\x02_xB\x04\n\x02_y\")\n\nClassScore\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"6\n\x05\x45rror\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\":\n\nDecisionId\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04\x62oot\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"A\n\x07Timings\x12\x11\n\tdecode_ms\x18\x01 \x01(\x01\x12\x11\n\tengine_ms\x18\x02 \x01(\x01\x12\x10\n\x08total_ms\x18\x03 \x01(\x01\"\x13\n\x11ServerInfoRequest\"\xcf\x02\n\nServerInfo\x12\x0c\n\x04line\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0c\n\x04\x62oot\x18\x04 \x01(\t\x12\x0f\n\x07release\x18\x05 \x01(\t\x12\x0e\n\x06\x62undle\x18\x06 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x07 \x01(\t\x12\x14\n\x0c\x65ngine_build\x18\x08 \x01(\t\x12.\n\nlive_since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x66\x61ult\x18\n \x01(\t\x12\x0f\n\x07workers\x18\x0b \x01(\r\x12\x10\n\x08\x63hannels\x18\x0c \x01(\r\x12\x11\n\theight_px\x18\r \x01(\r\x12\x10\n\x08width_px\x18\x0e \x01(\r\x12\x0f\n\x07\x63lasses\x18\x0f \x03(\t\x12\'\n\x05spool\x18\x10 \x01(\x0b\x32\x18.inspection.v1.SpoolInfo\"j\n\tSpoolInfo\x12\x15\n\rnext_sequence\x18\x01 \x01(\x04\x12\x17\n\x0fsynced_sequence\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x04 \x01(\x04\x12\r\n\x05\x66\x61ult\x18\x05 \x01(\t*D\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x08\n\x04PASS\x10\x01\x12\n\n\x06REJECT\x10\x02\x12\n\n\x06REVIEW\x10\x03\x32\xd4\x01\n\nInspection\x12\x36\n\x07Inspect\x12\x14.inspection.v1.Frame\x1a\x15.inspection.v1.Answer\x12@\n\rInspectStream\x12\x14.inspection.v1.Frame\x1a\x15.inspection.v1.Answer(\x01\x30\x01\x12L\n\rGetServerInfo\x12 .inspection.v1.ServerInfoRequest\x1a\x19.inspection.v1.ServerInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"serve/protocol/inspection_v1.proto\x12\rinspection.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x01\n\x05\x46rame\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12\'\n\x03raw\x18\x02 \x01(\x0b\x32\x18.inspection.v1.RawPixelsH\x00\x12\x10\n\x08\x66rame_id\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61mera\x18\x04 \x01(\t\x12\x0f\n\x07product\x18\x05 \x01(\t\x12\x0e\n\x06serial\x18\x06 \x01(\t\x12/\n\x0b\x63\x61ptured_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04line\x18\x08 \x01(\tB\t\n\x07payload\"7\n\tRawPixels\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\r\n\x05shape\x18\x02 \x03(\r\x12\r\n\x05\x64type\x18\x03 \x01(\t\"\xcb\x01\n\x06\x41nswer\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.inspection.v1.DecisionId\x12\'\n\x06result\x18\x03 \x01(\x0b\x32\x15.inspection.v1.ResultH\x00\x12%\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x14.inspection.v1.ErrorH\x00\x12\'\n\x07timings\x18\x05 \x01(\x0b\x32\x16.inspection.v1.TimingsB\t\n\x07outcome\"\xd9\x01\n\x06Result\x12\'\n\x07verdict\x18\x01 \x01(\x0e\x32\x16.inspection.v1.Verdict\x12\x12\n\x05score\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12&\n\x07reasons\x18\x03 \x03(\x0b\x32\x15.inspection.v1.Reason\x12/\n\x0c\x63lass_scores\x18\x04 \x03(\x0b\x32\x19.inspection.v1.ClassScore\x12\x0f\n\x07release\x18\x05 \x01(\t\x12\x0e\n\x06\x62undle\x18\x06 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x07 \x01(\tB\x08\n\x06_score\"n\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x01\x12\r\n\x05limit\x18\x04 \x01(\x01\x12\x0e\n\x01x\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x01y\x18\x06 \x01(\x01H\x01\x88\x01\x01\x42\x04\n\x02_xB\x04\n\x02_y\")\n\nClassScore\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"6\n\x05\x45rror\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\":\n\nDecisionId\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04\x62oot\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"R\n\x07Timings\x12\x11\n\tdecode_ms\x18\x01 \x01(\x01\x12\x11\n\tengine_ms\x18\x02 \x01(\x01\x12\x10\n\x08total_ms\x18\x03 \x01(\x01\x12\x0f\n\x07wait_ms\x18\x04 \x01(\x01\"!\n\x11ServerInfoRequest\x12\x0c\n\x04line\x18\x01 \x01(\t\"\xde\x02\n\nServerInfo\x12\x0c\n\x04line\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0c\n\x04\x62oot\x18\x04 \x01(\t\x12\x0f\n\x07release\x18\x05 \x01(\t\x12\x0e\n\x06\x62undle\x18\x06 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x07 \x01(\t\x12\x14\n\x0c\x65ngine_build\x18\x08 \x01(\t\x12.\n\nlive_since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x66\x61ult\x18\n \x01(\t\x12\x0f\n\x07workers\x18\x0b \x01(\r\x12\x10\n\x08\x63hannels\x18\x0c \x01(\r\x12\x11\n\theight_px\x18\r \x01(\r\x12\x10\n\x08width_px\x18\x0e \x01(\r\x12\x0f\n\x07\x63lasses\x18\x0f \x03(\t\x12\'\n\x05spool\x18\x10 \x01(\x0b\x32\x18.inspection.v1.SpoolInfo\x12\r\n\x05lines\x18\x11 \x03(\t\"j\n\tSpoolInfo\x12\x15\n\rnext_sequence\x18\x01 \x01(\x04\x12\x17\n\x0fsynced_sequence\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x04 \x01(\x04\x12\r\n\x05\x66\x61ult\x18\x05 \x01(\t*D\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x08\n\x04PASS\x10\x01\x12\n\n\x06REJECT\x10\x02\x12\n\n\x06REVIEW\x10\x03\x32\xd4\x01\n\nInspection\x12\x36\n\x07Inspect\x12\x14.inspection.v1.Frame\x1a\x15.inspection.v1.Answer\x12@\n\rInspectStream\x12\x14.inspection.v1.Frame\x1a\x15.inspection.v1.Answer(\x01\x30\x01\x12L\n\rGetServerInfo\x12 .inspection.v1.ServerInfoRequest\x1a\x19.inspection.v1.ServerInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'serve.protocol.inspection_v1_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERDICT']._serialized_start=1556
-  _globals['_VERDICT']._serialized_end=1624
+  _globals['_VERDICT']._serialized_start=1631
+  _globals['_VERDICT']._serialized_end=1699
   _globals['_FRAME']._serialized_start=87
-  _globals['_FRAME']._serialized_end=281
-  _globals['_RAWPIXELS']._serialized_start=283
-  _globals['_RAWPIXELS']._serialized_end=338
-  _globals['_ANSWER']._serialized_start=341
-  _globals['_ANSWER']._serialized_end=544
-  _globals['_RESULT']._serialized_start=547
-  _globals['_RESULT']._serialized_end=749
-  _globals['_REASON']._serialized_start=751
-  _globals['_REASON']._serialized_end=861
-  _globals['_CLASSSCORE']._serialized_start=863
-  _globals['_CLASSSCORE']._serialized_end=904
-  _globals['_ERROR']._serialized_start=906
-  _globals['_ERROR']._serialized_end=960
-  _globals['_DECISIONID']._serialized_start=962
-  _globals['_DECISIONID']._serialized_end=1020
-  _globals['_TIMINGS']._serialized_start=1022
-  _globals['_TIMINGS']._serialized_end=1087
-  _globals['_SERVERINFOREQUEST']._serialized_start=1089
-  _globals['_SERVERINFOREQUEST']._serialized_end=1108
-  _globals['_SERVERINFO']._serialized_start=1111
-  _globals['_SERVERINFO']._serialized_end=1446
-  _globals['_SPOOLINFO']._serialized_start=1448
-  _globals['_SPOOLINFO']._serialized_end=1554
-  _globals['_INSPECTION']._serialized_start=1627
-  _globals['_INSPECTION']._serialized_end=1839
+  _globals['_FRAME']._serialized_end=295
+  _globals['_RAWPIXELS']._serialized_start=297
+  _globals['_RAWPIXELS']._serialized_end=352
+  _globals['_ANSWER']._serialized_start=355
+  _globals['_ANSWER']._serialized_end=558
+  _globals['_RESULT']._serialized_start=561
+  _globals['_RESULT']._serialized_end=778
+  _globals['_REASON']._serialized_start=780
+  _globals['_REASON']._serialized_end=890
+  _globals['_CLASSSCORE']._serialized_start=892
+  _globals['_CLASSSCORE']._serialized_end=933
+  _globals['_ERROR']._serialized_start=935
+  _globals['_ERROR']._serialized_end=989
+  _globals['_DECISIONID']._serialized_start=991
+  _globals['_DECISIONID']._serialized_end=1049
+  _globals['_TIMINGS']._serialized_start=1051
+  _globals['_TIMINGS']._serialized_end=1133
+  _globals['_SERVERINFOREQUEST']._serialized_start=1135
+  _globals['_SERVERINFOREQUEST']._serialized_end=1168
+  _globals['_SERVERINFO']._serialized_start=1171
+  _globals['_SERVERINFO']._serialized_end=1521
+  _globals['_SPOOLINFO']._serialized_start=1523
+  _globals['_SPOOLINFO']._serialized_end=1629
+  _globals['_INSPECTION']._serialized_start=1702
+  _globals['_INSPECTION']._serialized_end=1914
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,7 @@ REJECT: Verdict
 REVIEW: Verdict
 
 class Frame(_message.Message):
-    __slots__ = ("encoded", "raw", "frame_id", "camera", "product", "serial", "captured_at")
+    __slots__ = ("encoded", "raw", "frame_id", "camera", "product", "serial", "captured_at", "line")
     ENCODED_FIELD_NUMBER: _ClassVar[int]
     RAW_FIELD_NUMBER: _ClassVar[int]
     FRAME_ID_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class Frame(_message.Message):
     PRODUCT_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     CAPTURED_AT_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
     encoded: bytes
     raw: RawPixels
     frame_id: str
@@ -37,7 +38,8 @@ class Frame(_message.Message):
     product: str
     serial: str
     captured_at: _timestamp_pb2.Timestamp
-    def __init__(self, encoded: _Optional[bytes] = ..., raw: _Optional[_Union[RawPixels, _Mapping]] = ..., frame_id: _Optional[str] = ..., camera: _Optional[str] = ..., product: _Optional[str] = ..., serial: _Optional[str] = ..., captured_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    line: str
+    def __init__(self, encoded: _Optional[bytes] = ..., raw: _Optional[_Union[RawPixels, _Mapping]] = ..., frame_id: _Optional[str] = ..., camera: _Optional[str] = ..., product: _Optional[str] = ..., serial: _Optional[str] = ..., captured_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., line: _Optional[str] = ...) -> None: ...
 
 class RawPixels(_message.Message):
     __slots__ = ("data", "shape", "dtype")
@@ -126,21 +128,25 @@ class DecisionId(_message.Message):
     def __init__(self, host: _Optional[str] = ..., boot: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class Timings(_message.Message):
-    __slots__ = ("decode_ms", "engine_ms", "total_ms")
+    __slots__ = ("decode_ms", "engine_ms", "total_ms", "wait_ms")
     DECODE_MS_FIELD_NUMBER: _ClassVar[int]
     ENGINE_MS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_MS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     decode_ms: float
     engine_ms: float
     total_ms: float
-    def __init__(self, decode_ms: _Optional[float] = ..., engine_ms: _Optional[float] = ..., total_ms: _Optional[float] = ...) -> None: ...
+    wait_ms: float
+    def __init__(self, decode_ms: _Optional[float] = ..., engine_ms: _Optional[float] = ..., total_ms: _Optional[float] = ..., wait_ms: _Optional[float] = ...) -> None: ...
 
 class ServerInfoRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("line",)
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    line: str
+    def __init__(self, line: _Optional[str] = ...) -> None: ...
 
 class ServerInfo(_message.Message):
-    __slots__ = ("line", "version", "host", "boot", "release", "bundle", "engine", "engine_build", "live_since", "fault", "workers", "channels", "height_px", "width_px", "classes", "spool")
+    __slots__ = ("line", "version", "host", "boot", "release", "bundle", "engine", "engine_build", "live_since", "fault", "workers", "channels", "height_px", "width_px", "classes", "spool", "lines")
     LINE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
@@ -157,6 +163,7 @@ class ServerInfo(_message.Message):
     WIDTH_PX_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
     SPOOL_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
     line: str
     version: str
     host: str
@@ -173,7 +180,8 @@ class ServerInfo(_message.Message):
     width_px: int
     classes: _containers.RepeatedScalarFieldContainer[str]
     spool: SpoolInfo
-    def __init__(self, line: _Optional[str] = ..., version: _Optional[str] = ..., host: _Optional[str] = ..., boot: _Optional[str] = ..., release: _Optional[str] = ..., bundle: _Optional[str] = ..., engine: _Optional[str] = ..., engine_build: _Optional[str] = ..., live_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fault: _Optional[str] = ..., workers: _Optional[int] = ..., channels: _Optional[int] = ..., height_px: _Optional[int] = ..., width_px: _Optional[int] = ..., classes: _Optional[_Iterable[str]] = ..., spool: _Optional[_Union[SpoolInfo, _Mapping]] = ...) -> None: ...
+    lines: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, line: _Optional[str] = ..., version: _Optional[str] = ..., host: _Optional[str] = ..., boot: _Optional[str] = ..., release: _Optional[str] = ..., bundle: _Optional[str] = ..., engine: _Optional[str] = ..., engine_build: _Optional[str] = ..., live_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fault: _Optional[str] = ..., workers: _Optional[int] = ..., channels: _Optional[int] = ..., height_px: _Optional[int] = ..., width_px: _Optional[int] = ..., classes: _Optional[_Iterable[str]] = ..., spool: _Optional[_Union[SpoolInfo, _Mapping]] = ..., lines: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SpoolInfo(_message.Message):
     __slots__ = ("next_sequence", "synced_sequence", "bytes", "dropped", "fault")

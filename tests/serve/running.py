@@ -20,6 +20,7 @@ from serve.client import Client
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.server import Server
 from serve.settings import Settings, load
+from serve.station import Station
 from store import ledger
 from store.keys import LineKey
 from store.ledger import Entry
@@ -32,14 +33,20 @@ ENGINES = ("onnxruntime",)
 
 
 def promote(
-    store: Store, *, seed: int = 0, bias: float = 0.0, channels: int = 3, rule: Rule = RULE
+    store: Store,
+    *,
+    seed: int = 0,
+    bias: float = 0.0,
+    channels: int = 3,
+    rule: Rule = RULE,
+    line: LineKey = LINE,
 ) -> Entry:
     """Publish a tiny bundle and make it live."""
     bundle = write_bundle(
-        store, LINE, seed=seed, bias=bias, channels=channels, rule=rule, engines=ENGINES
+        store, line, seed=seed, bias=bias, channels=channels, rule=rule, engines=ENGINES
     )
     return ledger.append(
-        store, LINE, ledger.Draft(action="promote", bundle=bundle.name, who="tester")
+        store, line, ledger.Draft(action="promote", bundle=bundle.name, who="tester")
     )
 
 
@@ -47,7 +54,7 @@ def settings_for(folder: Path, **given: object) -> Settings:
     """Settings of a server whose store, spool and cache are in `folder`."""
     quick: dict[str, object] = {
         "store": str(folder / "store"),
-        "line": str(LINE),
+        "lines": str(LINE),
         "listen": "127.0.0.1:0",
         "spool": folder / "spool",
         "cache": folder / "cache",
@@ -70,9 +77,14 @@ def serving(folder: Path, **given: object) -> Iterator[tuple[Server, Client]]:
         server.drain()
 
 
+def station(server: Server) -> Station:
+    """The only line of a server."""
+    return server.stations.of("")
+
+
 def wait_until_live(server: Server, number: int) -> None:
     """Return when the release of that number answers."""
-    while (release := server.watcher.live()) is None or release.number != number:
+    while (release := station(server).watcher.live()) is None or release.number != number:
         time.sleep(0.01)
 
 
@@ -110,7 +122,7 @@ class Process:
         environment = {
             **os.environ,
             "VISION_SERVE_STORE": settings.store,
-            "VISION_SERVE_LINE": settings.line,
+            "VISION_SERVE_LINES": ",".join(settings.lines),
             "VISION_SERVE_LISTEN": settings.listen,
             "VISION_SERVE_SPOOL": str(settings.spool),
             "VISION_SERVE_CACHE": str(settings.cache),

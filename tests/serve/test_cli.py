@@ -15,7 +15,7 @@ from serve.server import Server
 from serve.spool import Spool
 from store.root import Store
 from tests.data.bundle.generate import RULE, frame
-from tests.serve.running import LINE, promote, serving
+from tests.serve.running import LINE, promote, serving, station
 
 Live = tuple[Server, Client]
 
@@ -131,7 +131,7 @@ def test_bench_reports_each_number_of_clients(live: Live, frames: Path) -> None:
     assert [row["clients"] for row in objects(remote)] == [1, 3]
     assert all(row["errors"] == 0 for row in objects(remote))
     assert f"a row among the real ones in the spool of line {LINE}'s server" in remote.stderr
-    release = live[0].watcher.live()
+    release = station(live[0]).watcher.live()
     assert release is not None
     local = call("bench", "--bundle", release.bundle.folder, *options)
     assert local.stdout.count("frames/s") == 2
@@ -141,7 +141,7 @@ def test_bench_says_what_the_errors_were(live: Live, frames: Path) -> None:
     (frames / "b.png").write_bytes(b"")
     remote = call("bench", "--target", live[1].target, frames, "--seconds", 0.2)
     assert re.search(r"\d+ times: the file has no bytes", remote.stderr)
-    release = live[0].watcher.live()
+    release = station(live[0]).watcher.live()
     assert release is not None
     folder = release.bundle.folder
     local = call("bench", "--bundle", folder, frames / "b.png", "--seconds", 0.1)
@@ -210,7 +210,7 @@ def test_run_names_every_wrong_setting() -> None:
     assert result.exit_code == 1
     for says in (
         "store is missing: give it, such as --store .vision/store",
-        "- line 'turin' should read site/line, such as --line turin/press-3",
+        "line 'turin' should read site/line, such as --line turin/press-3",
         "listen is 'nonsense': expected host:port or unix:PATH, such as --listen 127.0.0.1:50051",
         "workers is '0': should be greater than or equal to 1",
     ):
@@ -227,8 +227,8 @@ def test_help_and_version_are_there(option: str) -> None:
 def test_spool_prints_its_rows(live: Live, frames: Path) -> None:
     (frames / "broken.png").write_bytes(b"x")
     call("inspect", "--target", live[1].target, frames)
-    folder = live[0].settings.spool_folder
-    last = live[0].spool.state().next_sequence - 1
+    folder = live[0].settings.spool_folder(LINE)
+    last = station(live[0]).spool.state().next_sequence - 1
     rows = objects(call("spool", folder, "--first", last - 3, "--json"))
     assert [row["sequence"] for row in rows] == [last - 3, last - 2, last - 1, last]
     header, *lines = call("spool", folder, "--first", last - 3).stdout.splitlines()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +14,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from inspection.decision import Label
 from inspection.inspector import Inspector
 from inspection.outputs import Outputs
 from serve import spool
 from serve.client import Client
 from serve.frame import IncomingFrame
-from serve.handler import Decision, Failure, Handler
+from serve.handler import Decision, Failure, Handler, LatePolicy, Unjudged
 from serve.release import LiveRelease
-from serve.rows import Identity
+from serve.rows import Identity, Row
 from serve.segment import MAX_PAYLOAD_BYTES
 from serve.server import Server
 from serve.spool import Spool
+from serve.turns import Shares, Stream, Turns
 from store.errors import Unavailable
 from tests.data.bundle.generate import frame
+from tests.serve.running import station
 
 IDENTITY = Identity("turin/press-3", "host", "boot")
 FRAME = IncomingFrame(frame(0.9), "f-1", camera="left")
@@ -62,8 +67,12 @@ def rows(tmp_path: Path) -> Iterator[Spool]:
     opened.close()
 
 
+def turns(workers: int) -> Turns:
+    return Turns(workers, Shares(), most_waiting=32)
+
+
 def release_with(live: tuple[Server, Client], engine: BrokenEngine) -> LiveRelease:
-    release = live[0].watcher.live()
+    release = station(live[0]).watcher.live()
     assert release is not None
     bundle = release.bundle
     return replace(release, inspector=Inspector(bundle.contract, bundle.rule, engine))
@@ -82,11 +91,11 @@ def test_failing_engine_gives_an_id_and_the_log_the_rest(
     status: str,
 ) -> None:
     release = release_with(live, BrokenEngine(error))
-    handler = Handler(IDENTITY, lambda: release, rows, workers=1)
+    handler = Handler(IDENTITY, lambda: release, rows, turns(1), LatePolicy())
     for _ in range(3):  # the worker is free again each time
         outcome = handler.answer(FRAME)
     assert isinstance(outcome, Failure)
-    assert handler.is_idle
+    assert handler.turns.is_idle
     assert outcome.problem.status.name == status
     assert "secret" not in outcome.problem.message
     (record,) = [r for r in caplog.records if outcome.problem.error_id in str(r.__dict__)]
@@ -104,7 +113,7 @@ def test_outputs_that_are_no_numbers_are_reviewed_and_recorded(
     engine = BrokenEngine()
     engine.let_go.set()
     release = release_with(live, engine)
-    outcome = Handler(IDENTITY, lambda: release, rows, workers=1).answer(FRAME)
+    outcome = Handler(IDENTITY, lambda: release, rows, turns(1), LatePolicy()).answer(FRAME)
     assert isinstance(outcome, Decision)
     (row,) = spool.read(tmp_path / "rows")
     assert row["verdict"] == "REVIEW"
@@ -115,18 +124,18 @@ def test_no_more_frames_are_worked_on_than_there_are_workers(
 ) -> None:
     engine = BrokenEngine()
     release = release_with(live, engine)
-    handler = Handler(IDENTITY, lambda: release, rows, workers=2)
+    handler = Handler(IDENTITY, lambda: release, rows, turns(2), LatePolicy())
     threads = [threading.Thread(target=handler.answer, args=(FRAME,)) for _ in range(5)]
     for thread in threads:
         thread.start()
     assert engine.running.acquire(timeout=20)
     assert engine.running.acquire(timeout=20)
     assert not engine.running.acquire(timeout=0.1)
-    assert not handler.is_idle
+    assert not handler.turns.is_idle
     engine.let_go.set()
     for thread in threads:
         thread.join()
-    assert handler.is_idle
+    assert handler.turns.is_idle
     assert rows.state().next_sequence == 6
 
 
@@ -135,7 +144,7 @@ def test_frame_is_not_judged_when_nothing_can_be_recorded(
 ) -> None:
     closed = Spool(tmp_path / "closed")
     closed.close()
-    handler = Handler(IDENTITY, live[0].watcher.live, closed, workers=1)
+    handler = Handler(IDENTITY, station(live[0]).watcher.live, closed, turns(1), LatePolicy())
     outcome = handler.answer(FRAME)
     assert isinstance(outcome, Failure)
     assert (outcome.sequence, outcome.problem.code) == (0, "unavailable")
@@ -145,18 +154,71 @@ def test_frame_is_not_judged_when_nothing_can_be_recorded(
 def test_row_that_cannot_be_made_is_answered_logged_and_ends_nothing(
     live: tuple[Server, Client], rows: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    release = live[0].watcher.live()
+    release = station(live[0]).watcher.live()
     assert release is not None
     spoilt = replace(release, graph_hash="x" * MAX_PAYLOAD_BYTES)
-    outcome = Handler(IDENTITY, lambda: spoilt, rows, workers=1).answer(FRAME)
+    outcome = Handler(IDENTITY, lambda: spoilt, rows, turns(1), LatePolicy()).answer(FRAME)
     assert isinstance(outcome, Failure)
     assert (outcome.problem.status.name, outcome.sequence) == ("INTERNAL", 1)
     (row,) = spool.read(tmp_path / "rows")
     assert row["error_id"] == outcome.problem.error_id
 
     nameless = replace(release, name="x" * MAX_PAYLOAD_BYTES)
-    outcome = Handler(IDENTITY, lambda: nameless, rows, workers=1).answer(FRAME)
+    outcome = Handler(IDENTITY, lambda: nameless, rows, turns(1), LatePolicy()).answer(FRAME)
     assert isinstance(outcome, Failure)
     assert (outcome.problem.status.name, outcome.sequence) == ("INTERNAL", 0)
     assert outcome.problem.error_id
     assert any(outcome.problem.error_id in str(r.__dict__) for r in caplog.records)
+
+
+@pytest.mark.parametrize("label", [Label.REVIEW, Label.REJECT])
+def test_late_frame_gets_the_verdict_of_the_policy_and_a_row(
+    live: tuple[Server, Client], rows: Spool, tmp_path: Path, label: Label
+) -> None:
+    taken = turns(1)
+    handler = Handler(IDENTITY, station(live[0]).watcher.live, rows, taken, LatePolicy(60, label))
+    assert taken.take(Stream("other/line", "c"), math.inf) == ""
+    outcome = handler.answer(FRAME, time_left_s=0.05)
+    assert isinstance(outcome, Unjudged)
+    assert (outcome.label, outcome.why, outcome.sequence) == (label, "late", 1)
+    (row,) = spool.read(tmp_path / "rows")
+    assert (row["verdict"], row["score"], row["frame_id"]) == (label.value, None, "f-1")
+    assert [reason["code"] for reason in row["reasons"]] == ["late"]
+    assert row["reasons"][0]["value"] >= 40  # milliseconds
+    taken.give_back()
+    assert isinstance(handler.answer(FRAME), Decision)
+
+
+def test_frame_that_finds_its_queue_full_is_answered_at_once(
+    live: tuple[Server, Client], rows: Spool
+) -> None:
+    taken = Turns(1, Shares(), most_waiting=1)
+    handler = Handler(IDENTITY, station(live[0]).watcher.live, rows, taken, LatePolicy())
+    assert taken.take(Stream("other/line", "c"), math.inf) == ""
+    waiting = threading.Thread(target=handler.answer, args=(FRAME,))
+    waiting.start()
+    while not taken.waiting():
+        time.sleep(0.001)
+    outcome = handler.answer(FRAME)
+    assert isinstance(outcome, Unjudged)
+    assert outcome.why == "queue_full"
+    taken.give_back()
+    waiting.join()
+
+
+def test_who_only_watches_never_touches_an_answer(
+    live: tuple[Server, Client], rows: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[object] = []
+
+    def broken(_: IncomingFrame, row: Row) -> None:
+        seen.append(row["sequence"])
+        raise RuntimeError("broken observer")
+
+    handler = Handler(
+        IDENTITY, station(live[0]).watcher.live, rows, turns(1), LatePolicy(), [broken]
+    )
+    assert isinstance(handler.answer(FRAME), Decision)
+    assert seen == [1]
+    assert rows.state().next_sequence == 2
+    assert "broken observer" in caplog.text

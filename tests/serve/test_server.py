@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -20,10 +21,12 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from serve import spool
 from serve.client import Client
 from serve.frame import IncomingFrame
-from serve.handler import Decision, Failure, Handler
+from serve.handler import Handler, LatePolicy, Outcome
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.server import INSPECTION, NEWEST_RELEASE, Server
+from serve.turns import Stream
 from store.errors import Conflict, Unavailable
+from store.keys import LineKey
 from store.root import Store
 from tests.data.bundle.generate import frame
 from tests.serve.running import (
@@ -33,12 +36,14 @@ from tests.serve.running import (
     promote,
     serving,
     settings_for,
+    station,
     wait_until_live,
 )
 
 Live = tuple[Server, Client]
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
 def health(channel: grpc.Channel, service: str) -> int:
@@ -71,7 +76,7 @@ def test_health_follows_the_spool(tmp_path: Path, store: Store) -> None:
     promote(store)
     with serving(tmp_path) as (server, client), grpc.insecure_channel(client.target) as channel:
         assert health(channel, INSPECTION) == SERVING
-        server.spool.close()
+        station(server).spool.close()
         wait_for_health(channel, INSPECTION, NOT_SERVING)
         wait_for_health(channel, "", NOT_SERVING)
         with pytest.raises(grpc.RpcError) as raised:
@@ -113,8 +118,8 @@ def test_info_says_what_runs(live: Live) -> None:
     assert info.engine == "onnxruntime graph.onnx"
     assert info.live_since.seconds > 0
     assert info.workers == 2
-    assert info.spool.next_sequence == server.spool.state().next_sequence
-    assert (info.host, info.boot) == (server.identity.host, server.identity.boot)
+    assert info.spool.next_sequence == station(server).spool.state().next_sequence
+    assert (info.host, info.boot) == (station(server).identity.host, station(server).identity.boot)
 
 
 def test_swaps_under_load_without_a_failed_request(tmp_path: Path, store: Store) -> None:
@@ -193,7 +198,7 @@ def test_drain_waits_for_the_frame_in_work_and_refuses_later_ones(
     server = Server(settings_for(tmp_path))
     with Client(server.start()) as client:
         asked = client.stub.Inspect.future(pb.Frame(encoded=large.tobytes()))
-        while server.handler.is_idle:
+        while server.turns.is_idle:
             time.sleep(0.001)
         server.drain()
         assert asked.result(timeout=20).result.verdict == pb.PASS
@@ -211,18 +216,20 @@ def test_recorded_frame_gets_its_answer_however_late_it_leaves(
     server = Server(settings_for(tmp_path))
 
     class LateHandler(Handler):
-        def answer(self, frame: IncomingFrame) -> Decision | Failure:
-            outcome = super().answer(frame)
+        def answer(self, frame: IncomingFrame, time_left_s: float = math.inf) -> Outcome:
+            outcome = super().answer(frame, time_left_s)
             time.sleep(1.0)
             return outcome
 
-    late = LateHandler(server.identity, server.watcher.live, server.spool, workers=1)
-    server.servicer.handler = late
+    line = station(server)
+    line.handler = LateHandler(
+        line.identity, line.watcher.live, line.spool, server.turns, LatePolicy()
+    )
     with Client(server.start()) as client:
         request = pb.Frame(encoded=frame(0.2))
         asked = client.stub.Inspect.future(request)
         stream = client.stub.InspectStream(iter([request]))
-        while server.spool.state().next_sequence < 3:
+        while station(server).spool.state().next_sequence < 3:
             time.sleep(0.001)
         server.drain()
         assert asked.result(timeout=20).result.verdict == pb.PASS
@@ -246,7 +253,7 @@ def test_taken_address_is_named(live: Live, tmp_path: Path, store: Store) -> Non
     server = Server(settings_for(tmp_path, listen=live[1].target))
     with pytest.raises(Unavailable, match=r"another process listens there.*another --listen"):
         server.start()
-    assert server.watcher.live() is None  # the port was tried before anything was prepared
+    assert station(server).watcher.live() is None  # the port was tried before anything was prepared
     server.drain()
 
 
@@ -271,7 +278,7 @@ def test_unix_socket_of_another_server_is_not_taken_away(tmp_path: Path, store: 
 
 def test_spool_in_use_is_named(live: Live, tmp_path: Path) -> None:
     with pytest.raises(Conflict, match=rf"seems to run already \(process {os.getpid()}\)"):
-        Server(settings_for(tmp_path, spool=live[0].settings.spool_folder))
+        Server(settings_for(tmp_path, spool=live[0].settings.spool_folder(LINE)))
 
 
 def test_unix_socket(tmp_path: Path, store: Store) -> None:
@@ -288,3 +295,41 @@ def test_listening_beyond_this_machine_is_logged(
     with serving(tmp_path), serving(tmp_path, listen="0.0.0.0:0", spool=tmp_path / "second"):
         warnings = [r for r in caplog.records if "without encryption" in r.message]
     assert len(warnings) == 1
+
+
+def test_one_server_answers_several_lines(tmp_path: Path, store: Store) -> None:
+    other = LineKey("turin", "press-4")
+    promote(store)
+    promote(store, seed=1, line=other)
+    folders = {"spool": tmp_path / "spools", "cache": tmp_path / "caches"}
+    lines = f"{LINE},{other}"
+    with serving(tmp_path, lines=lines, **folders) as (server, client):
+        for line in (LINE, other):
+            answer = client.stub.Inspect(pb.Frame(encoded=frame(0.2), line=str(line)))
+            assert answer.result.release == f"{line}@1"
+            (row,) = spool.read(server.settings.spool_folder(line))
+            assert (row["line"], row["boot"]) == (str(line), answer.decision.boot)
+            info = client.stub.GetServerInfo(pb.ServerInfoRequest(line=str(line)))
+            assert (info.line, list(info.lines)) == (str(line), [str(LINE), str(other)])
+        boots = {station.identity.boot for station in server.stations.values()}
+        assert len(boots) == 2  # decision ids are unique
+        assert failure(client, pb.Frame(encoded=frame(0.2)))[0] == INVALID
+        status, code, message = failure(client, pb.Frame(encoded=frame(0.2), line="turin/x"))
+        assert (status, code) == (grpc.StatusCode.NOT_FOUND, "not_found")
+        assert str(other) in message
+
+
+def test_late_answer_comes_before_its_client_gives_up(tmp_path: Path, store: Store) -> None:
+    promote(store)
+    with serving(tmp_path) as (server, client):
+        for _ in range(server.settings.workers):
+            assert server.turns.take(Stream("other/line", "c"), math.inf) == ""
+        answer = client.stub.Inspect(pb.Frame(encoded=frame(0.2)), timeout=2)
+        for _ in range(server.settings.workers):
+            server.turns.give_back()
+    assert answer.result.verdict == pb.REVIEW
+    assert not answer.result.HasField("score")
+    assert [reason.code for reason in answer.result.reasons] == ["late"]
+    assert answer.timings.wait_ms >= 1000
+    (row,) = spool.read(tmp_path / "spool")
+    assert (row["verdict"], row["reasons"][0]["code"]) == ("REVIEW", "late")

@@ -28,7 +28,7 @@ from serve.protocol import inspection_v1_pb2 as pb
 from serve.server import Server
 from store.root import Store
 from tests.data.bundle.generate import CLASSES, frame
-from tests.serve.running import failure, promote, serving, wait_until_live
+from tests.serve.running import LINE, failure, promote, serving, station, wait_until_live
 
 Live = tuple[Server, Client]
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -91,7 +91,7 @@ def test_answer_is_what_the_inspector_says(live: Live) -> None:
     server, client = live
     data = frame(0.5)
     answer = client.stub.Inspect(pb.Frame(encoded=data, frame_id="f-1", camera="left"))
-    release = server.watcher.live()
+    release = station(server).watcher.live()
     assert release is not None
     expected = release.inspector.inspect(data, FrameContext(camera="left"))
     assert answer.frame_id == "f-1"
@@ -131,7 +131,7 @@ def test_decision_is_a_row_with_its_context(live: Live) -> None:
         captured_at=stamp,
     )
     answer = client.stub.Inspect(request)
-    row = next(spool.read(server.settings.spool_folder, answer.decision.sequence))
+    row = next(spool.read(server.settings.spool_folder(LINE), answer.decision.sequence))
     assert (row["host"], row["boot"], row["sequence"]) == (
         answer.decision.host,
         answer.decision.boot,
@@ -145,7 +145,7 @@ def test_decision_is_a_row_with_its_context(live: Live) -> None:
     assert (row["verdict"], row["score"]) == ("REJECT", answer.result.score)
     assert [reason["code"] for reason in row["reasons"]] == ["score", "class"]
     assert row["thresholds"]["reject_from"] == 0.8
-    release = server.watcher.live()
+    release = station(server).watcher.live()
     assert release is not None
     graph = release.bundle.graph_path().read_bytes()
     assert row["graph_hash"] == hashlib.sha256(graph).hexdigest()
@@ -159,7 +159,7 @@ def test_decision_is_a_row_with_its_context(live: Live) -> None:
 def test_frame_without_anything_said_of_it_is_judged(live: Live) -> None:
     server, client = live
     answer = client.stub.Inspect(pb.Frame(encoded=frame(0.2)))
-    row = next(spool.read(server.settings.spool_folder, answer.decision.sequence))
+    row = next(spool.read(server.settings.spool_folder(LINE), answer.decision.sequence))
     assert answer.frame_id == row["frame_id"] != ""
     assert row["captured_at"] is None
     assert row["camera"] == ""
@@ -185,7 +185,7 @@ def test_bad_file_gets_a_precise_status_and_a_row(live: Live, data: bytes, code:
     status, found, message = failure(client, pb.Frame(encoded=data, frame_id=f"bad-{code}"))
     assert (status, found) == (INVALID, code)
     assert message
-    *_, row = spool.read(server.settings.spool_folder)
+    *_, row = spool.read(server.settings.spool_folder(LINE))
     assert (row["frame_id"], row["error"], row["status"]) == (f"bad-{code}", code, status.name)
     assert row["message"] == message
     assert "verdict" not in row
@@ -235,12 +235,12 @@ HUGE_REQUESTS = {
 
 def test_huge_fields_get_short_answers_and_rows_and_no_stream_ends(live: Live) -> None:
     server, client = live
-    first = server.spool.state().next_sequence
+    first = station(server).spool.state().next_sequence
     requests = [*HUGE_REQUESTS.values(), pb.Frame(encoded=frame(0.9))]
     *refused, judged = client.stub.InspectStream(iter(requests))
     assert [answer.error.status for answer in refused] == [3] * len(HUGE_REQUESTS)
     assert judged.result.verdict == pb.REJECT
-    rows = list(spool.read(server.settings.spool_folder, first))
+    rows = list(spool.read(server.settings.spool_folder(LINE), first))
     assert len(rows) == len(requests)
     assert max(answer.ByteSize() for answer in refused) < 1500
     assert max(len(str(row)) for row in rows[:-1]) < 1500

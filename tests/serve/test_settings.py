@@ -7,7 +7,7 @@ import pytest
 from serve.settings import Settings, load
 from store.errors import InvalidInput
 
-GIVEN: dict[str, object] = {"store": "/tmp/store", "line": "turin/press-3"}
+GIVEN: dict[str, object] = {"store": "/tmp/store", "lines": "turin/press-3"}
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ GIVEN: dict[str, object] = {"store": "/tmp/store", "line": "turin/press-3"}
         ("store", ""),
         ("store", "memory://x"),
         ("store", "s3://bucket"),
-        ("line", "turin"),
-        ("line", "Turin/Press 3"),
+        ("lines", "turin"),
+        ("lines", "Turin/Press 3"),
         ("listen", "50051"),
         ("listen", "localhost:"),
         ("listen", ":50051"),
@@ -71,10 +71,13 @@ def test_environment_fills_what_is_not_given(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_folders_are_named_after_the_line() -> None:
     settings = load(GIVEN)
-    assert settings.spool_folder == Path(".vision/serve/turin/press-3/spool")
-    assert settings.cache_folder == Path(".vision/serve/turin/press-3/cache")
+    (line,) = settings.line_keys
+    assert settings.spool_folder(line) == Path(".vision/serve/turin/press-3/spool")
+    assert settings.cache_folder(line) == Path(".vision/serve/turin/press-3/cache")
     given = load(GIVEN | {"spool": Path("s"), "cache": Path("c")})
-    assert (given.spool_folder, given.cache_folder) == (Path("s"), Path("c"))
+    assert (given.spool_folder(line), given.cache_folder(line)) == (Path("s"), Path("c"))
+    several = load(GIVEN | {"spool": Path("s"), "lines": "turin/press-3,turin/press-4"})
+    assert several.spool_folder(line) == Path("s/turin/press-3")
 
 
 @pytest.mark.parametrize(

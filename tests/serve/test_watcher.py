@@ -19,7 +19,7 @@ from store.errors import NotFound
 from store.keys import LineKey
 from store.root import Store
 from tests.data.bundle.generate import frame, write_bundle
-from tests.serve.running import ENGINES, LINE, promote, serving, wait_until_live
+from tests.serve.running import ENGINES, LINE, promote, serving, station, wait_until_live
 from tests.serve.test_server import NOT_SERVING, SERVING, health, wait_for_health
 
 
@@ -33,7 +33,7 @@ def graph_file(store: Store, bundle: str) -> Path:
 
 
 def wait_for_fault(server: Server, part: str) -> None:
-    while part not in server.watcher.fault:
+    while part not in station(server).watcher.fault:
         time.sleep(0.01)
 
 
@@ -90,7 +90,7 @@ def test_bundle_that_no_engine_may_run_is_not_swapped_in(
 ) -> None:
     enter(store, write_bundle(store, LINE, engines=engines).name)
     with serving(tmp_path) as (server, client):
-        assert says in server.watcher.fault
+        assert says in station(server).watcher.fault
         assert "nothing answers" in client.info().fault
 
 
@@ -117,10 +117,10 @@ def test_rollback_is_followed(tmp_path: Path, store: Store) -> None:
 def test_same_bundle_again_keeps_its_engine(tmp_path: Path, store: Store) -> None:
     first = promote(store)
     with serving(tmp_path) as (server, client):
-        before = server.watcher.live()
+        before = station(server).watcher.live()
         enter(store, first.bundle)
         wait_until_live(server, 2)
-        after = server.watcher.live()
+        after = station(server).watcher.live()
         assert before is not None
         assert after is not None
         assert after.inspector is before.inspector
@@ -134,7 +134,7 @@ def test_unreachable_store_changes_nothing(tmp_path: Path, store: Store) -> None
         wait_for_fault(server, "can be reached")
         assert verdict(client) == (f"{LINE}@1", pb.REJECT)
         (tmp_path / "away").rename(tmp_path / "store")
-        while server.watcher.fault:
+        while station(server).watcher.fault:
             time.sleep(0.01)
         promote(store, seed=1)
         wait_until_live(server, 2)
