@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from typing import Self
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inspection.outputs import Outputs
@@ -82,9 +82,10 @@ class Rule(BaseModel):
 
     def thresholds(self, product: str, camera: str) -> Thresholds:
         """The most specific thresholds: product and camera, product, camera, default."""
-        for key in (f"{product}|{camera}", f"{product}|*", f"*|{camera}"):
-            if key in self.special:
-                return self.special[key]
+        if self.special:
+            for key in (f"{product}|{camera}", f"{product}|*", f"*|{camera}"):
+                if key in self.special:
+                    return self.special[key]
         return self.default
 
 
@@ -146,10 +147,12 @@ def decide(
 
 def _unknown(rule: Rule, product: str, camera: str) -> tuple[Reason, ...]:
     """Which of camera and product the rule does not know: its thresholds say nothing of them."""
-    asked = (("unknown_camera", camera, rule.cameras), ("unknown_product", product, rule.products))
-    return tuple(
-        Reason(code, name) for code, name, known in asked if known and name and name not in known
-    )
+    found: tuple[Reason, ...] = ()
+    if rule.cameras and camera and camera not in rule.cameras:
+        found += (Reason("unknown_camera", camera),)
+    if rule.products and product and product not in rule.products:
+        found += (Reason("unknown_product", product),)
+    return found
 
 
 def _reasons(
@@ -157,16 +160,19 @@ def _reasons(
 ) -> tuple[Reason, ...]:
     """The score with the place of the map's peak first, then the classes, highest first."""
     heat = outputs.map[0]
-    row, column = np.unravel_index(int(np.argmax(heat)), heat.shape)
-    x, y = (float(column) + 0.5) / heat.shape[1], (float(row) + 0.5) / heat.shape[0]
+    row, column = divmod(int(heat.argmax()), heat.shape[1])
+    x, y = (column + 0.5) / heat.shape[1], (row + 0.5) / heat.shape[0]
     code, limit = (
         ("score", chosen.reject_from) if label is Label.REJECT else ("band", chosen.pass_below)
     )
     found = [Reason(code, "", score, limit, x, y)]
-    values = outputs.class_scores[0]
-    for index in np.argsort(-values, kind="stable"):
-        if values[index] >= chosen.class_from:
-            found.append(Reason("class", classes[index], float(values[index]), chosen.class_from))
+    scores: list[float] = outputs.class_scores[0].tolist()
+    ranked = sorted(zip(scores, classes, strict=True), key=itemgetter(0), reverse=True)
+    found += [
+        Reason("class", name, value, chosen.class_from)
+        for value, name in ranked
+        if value >= chosen.class_from
+    ]
     return tuple(found)
 
 

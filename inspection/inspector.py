@@ -146,6 +146,9 @@ class Inspector:
         if not ready:
             return []
         started = time.perf_counter()
+        if len(ready) == 1:  # on the line: nothing to stack, nothing to take apart
+            outputs = self.engine.run(ready[0].prepared.pixels[np.newaxis])
+            return [self._answer(ready[0], outputs, (time.perf_counter() - started) * 1e3)]
         outputs = self.engine.run(np.stack([one.prepared.pixels for one in ready]))
         engine_ms = (time.perf_counter() - started) * 1e3 / len(ready)
         return [self._answer(one, outputs.row(index), engine_ms) for index, one in enumerate(ready)]

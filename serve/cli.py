@@ -20,6 +20,7 @@ from inspection.bundle import Bundle, open_folder
 from inspection.choose import choose
 from inspection.inspector import FrameContext, Inspector
 from serve import logs
+from serve.allocator import keep_frame_buffers
 from serve.bench import LoopReport, closed_loop
 from serve.check import CheckReport, check, stored_bundle
 from serve.client import ACCEPTED, About, Client, files_below, transport_error
@@ -73,6 +74,7 @@ _STOPS = (signal.SIGTERM, signal.SIGINT)
 @click.option("--store", help="Root of the store: a folder.")
 @click.option("--line", multiple=True, help="SITE/LINE whose live release answers; repeatable.")
 @click.option("--listen", help="host:port or unix:PATH; default 127.0.0.1:50051.")
+@click.option("--fast-listen", help="host:port or unix:PATH of the fast front; default: none.")
 @click.option("--workers", type=int, help="Frames worked on at once; default: one a core.")
 @click.option("--spool", type=_path, help="Folder of the decisions.")
 @click.option("--cache", type=_path, help="Folder of fetched bundles.")
@@ -86,6 +88,7 @@ def run(line: tuple[str, ...], **given: object) -> None:
     """
     settings = load({**given, "lines": line or None})
     logs.set_up(settings.log_level)
+    keep_frame_buffers()
     for key in settings.line_keys:
         require_line(Store(settings.store), key)
     # Waited for instead of handled, and blocked before any thread is made. With a handler, SIGTERM
@@ -97,7 +100,8 @@ def run(line: tuple[str, ...], **given: object) -> None:
     # What is loaded by now stays: the collector need not walk through it between two frames.
     gc.collect()
     gc.freeze()
-    click.echo(f"vision-serve ready on {address}: {_answering(server)}")
+    also = f", fast on {server.fast_address}" if server.fast_address else ""
+    click.echo(f"vision-serve ready on {address}: {_answering(server)}{also}")
     signal.sigwait(_STOPS)
     server.drain()
 

@@ -20,7 +20,7 @@ from serve.release import LiveRelease
 from serve.rows import Identity, Row, context_row, decision_row, error_row, unjudged_row
 from serve.spool import Spool
 from serve.statuses import NoRelease, Problem, problem
-from serve.turns import Stream, Turns
+from serve.turns import Stream, Turns, Waiter
 from store.errors import VisionError
 
 _log = logging.getLogger(__name__)
@@ -121,10 +121,6 @@ class Handler:
         self.turns = turns
         self._observers = tuple(observers)
 
-    def stream_of(self, frame: IncomingFrame) -> Stream:
-        """The stream whose turns the frame takes."""
-        return Stream(self.identity.line, frame.camera[:MAX_NAME_CHARACTERS])
-
     def answer(self, frame: IncomingFrame, time_left_s: float = math.inf) -> Outcome:
         """The answer for one frame, in the spool whatever it is.
 
@@ -134,14 +130,32 @@ class Handler:
         """
         arrival = Arrival(frame)
         try:
-            frame.check()
-            deadline = time.monotonic() + min(self.late.deadline_s, _WAITED * time_left_s)
-            refused = self.turns.take(self.stream_of(frame), deadline)
+            refused = self.turns.take(*self._wait_of(frame, time_left_s))
         except Exception as error:  # noqa: BLE001 - the process edge: one frame never ends it
             return self._fail(arrival, error)
-        if refused:
-            return self.refuse(arrival, refused)
-        return self.judge(arrival)
+        return self.refuse(arrival, refused) if refused else self.judge(arrival)
+
+    def queue(
+        self, arrival: Arrival, time_left_s: float, tell: Callable[[str], None]
+    ) -> Failure | None:
+        """Let a frame wait for its turn without a thread that waits.
+
+        Args:
+            arrival: The frame.
+            time_left_s: How long the client still waits.
+            tell: Called once, at once or by another thread: with nothing, for `judge`; with why
+                there is no turn, for `refuse`.
+
+        Returns:
+            None, or the answer for a frame that cannot be taken; then `tell` is not called.
+        """
+        try:
+            waiter = Waiter(*self._wait_of(arrival.frame, time_left_s), tell)
+        except Exception as error:  # noqa: BLE001 - the process edge: one frame never ends it
+            return self._fail(arrival, error)
+        if self.turns.ask(waiter):
+            tell("")
+        return None
 
     def judge(self, arrival: Arrival) -> Outcome:
         """The answer for a frame whose turn it is; ends the turn."""
@@ -182,6 +196,12 @@ class Handler:
             wait_ms=wait_ms,
             total_ms=arrival.elapsed_ms(),
         )
+
+    def _wait_of(self, frame: IncomingFrame, time_left_s: float) -> tuple[Stream, float]:
+        """Whose turns the frame takes, and until when it waits, on the monotonic clock."""
+        frame.check()
+        stream = Stream(self.identity.line, frame.camera)
+        return stream, time.monotonic() + min(self.late.deadline_s, _WAITED * time_left_s)
 
     def _decide(
         self, arrival: Arrival, release: LiveRelease, inspection: Inspection, wait_ms: float

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import uuid_utils
 
-from serve.frame import IncomingFrame, RawFrame
+from serve.frame import MAX_NAME_CHARACTERS, IncomingFrame, RawFrame
 from serve.handler import Decision, Failure, Outcome, Unjudged
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.rows import Identity
-from serve.statuses import status_number
+from serve.statuses import problem, status_number
 
 _VERDICTS = {"PASS": pb.PASS, "REJECT": pb.REJECT, "REVIEW": pb.REVIEW}
+
+
+NOBODY = Identity("", "", "")
+"""Who answers for a frame that belongs to no line here."""
+
+
+def nowhere(frame_id: str, error: Exception) -> Failure:
+    """The outcome for a frame that belongs to no line here, and so has no row."""
+    return Failure(frame_id[:MAX_NAME_CHARACTERS], 0, problem(error), 0.0)
 
 
 def incoming(request: pb.Frame) -> IncomingFrame:
@@ -37,23 +46,42 @@ def incoming(request: pb.Frame) -> IncomingFrame:
 
 def to_answer(outcome: Outcome, identity: Identity) -> pb.Answer:
     """The message for an outcome."""
-    answer = pb.Answer(
-        frame_id=outcome.frame_id,
-        decision=pb.DecisionId(host=identity.host, boot=identity.boot, sequence=outcome.sequence),
-    )
+    decision = pb.DecisionId(host=identity.host, boot=identity.boot, sequence=outcome.sequence)
     if isinstance(outcome, Decision):
-        inspection = outcome.inspection
-        answer.result.CopyFrom(_result(outcome))
-        answer.timings.decode_ms = inspection.decode_ms
-        answer.timings.engine_ms = inspection.engine_ms
-        answer.timings.wait_ms = outcome.wait_ms
-    elif isinstance(outcome, Unjudged):
-        answer.result.CopyFrom(_unjudged(outcome))
-        answer.timings.wait_ms = outcome.wait_ms
-    else:
-        answer.error.CopyFrom(_error(outcome))
-    answer.timings.total_ms = outcome.total_ms
-    return answer
+        return pb.Answer(
+            frame_id=outcome.frame_id,
+            decision=decision,
+            result=_result(outcome),
+            timings=pb.Timings(
+                wait_ms=outcome.wait_ms,
+                decode_ms=outcome.inspection.decode_ms,
+                engine_ms=outcome.inspection.engine_ms,
+                total_ms=outcome.total_ms,
+            ),
+        )
+    if isinstance(outcome, Unjudged):
+        return pb.Answer(
+            frame_id=outcome.frame_id,
+            decision=decision,
+            result=_unjudged(outcome),
+            timings=pb.Timings(wait_ms=outcome.wait_ms, total_ms=outcome.total_ms),
+        )
+    return pb.Answer(
+        frame_id=outcome.frame_id,
+        decision=decision,
+        error=_error(outcome),
+        timings=pb.Timings(total_ms=outcome.total_ms),
+    )
+
+
+def trailing(failure: Failure, identity: Identity) -> tuple[tuple[str, str | bytes], ...]:
+    """The metadata that ends a call without an answer: code, frame and row."""
+    decision = f"{identity.host}/{identity.boot}/{failure.sequence}"
+    return (
+        ("error-code", failure.problem.code),
+        ("frame-id-bin", failure.frame_id.encode()),
+        ("decision-id", decision),
+    )
 
 
 def _result(decision: Decision) -> pb.Result:

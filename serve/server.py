@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from serve import health
+from serve.addresses import listening, require_free
+from serve.front.calls import Plain
+from serve.front.connection import Limits
+from serve.front.front import Front
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.protocol.inspection_v1_pb2_grpc import add_InspectionServicer_to_server
 from serve.servicer import Servicer
 from serve.settings import MIB, Settings
 from serve.station import Station, Stations
 from serve.turns import Shares, Turns
-from store.errors import Unavailable
+from store.errors import InvalidInput, Unavailable
 from store.root import Store
 
 _log = logging.getLogger(__name__)
@@ -53,6 +55,8 @@ class Server:
             }
         )
         self.servicer = Servicer(self.stations, self.info)
+        self.address = self.fast_address = ""
+        self._front: Front | None = None
         self._grpc = self._make_grpc()
 
     def start(self) -> str:
@@ -64,10 +68,13 @@ class Server:
         Raises:
             Unavailable: when the address cannot be listened on.
         """
-        address = self._listen()
+        address = self.address = self._listen()
+        self._listen_fast()
         for station in self.stations.values():
             station.watcher.start()
         self._grpc.start()
+        if self._front:
+            self._front.start()
         if not self.settings.is_loopback:
             _log.warning(
                 "listening beyond this machine without encryption", extra={"address": address}
@@ -86,6 +93,8 @@ class Server:
         stopped = self._grpc.stop(self.settings.drain_s)
         while not stopped.wait(_QUIET_S):
             self.servicer.streams.end_waiting(_QUIET_S)
+        if self._front:
+            self._front.drain(self.settings.drain_s)
         for station in self.stations.values():
             station.stop()
         _log.info("stopped", extra={"lines": self.settings.lines})
@@ -137,7 +146,7 @@ class Server:
 
     def _listen(self) -> str:
         address = self.settings.listen
-        _require_free(address)
+        require_free(address)
         try:
             port = self._grpc.add_insecure_port(address)
         except RuntimeError as error:
@@ -146,6 +155,26 @@ class Server:
             ) from error
         host, colon, asked = address.rpartition(":")
         return f"{host}:{port}" if colon and asked == "0" else address
+
+    def _listen_fast(self) -> None:
+        """Take the address of the fast front, when one is wanted."""
+        address = self.settings.fast_listen
+        if address is None:
+            return
+        require_free(address)
+        listener, self.fast_address = listening(address)
+        plain: dict[str, Plain] = {f"/{INSPECTION}/GetServerInfo": self._info_message}
+        limits = Limits(self.settings.max_message_mib * MIB, self.settings.callers)
+        self._front = Front(
+            listener, self.stations, self.turns, plain, limits, self.settings.callers
+        )
+
+    def _info_message(self, message: bytes) -> pb.ServerInfo:
+        try:
+            request = pb.ServerInfoRequest.FromString(message)
+        except DecodeError as error:
+            raise InvalidInput("the message is no ServerInfoRequest: send one") from error
+        return self.info(self.stations.of(request.line))
 
     def _show_health(self) -> None:
         """Tell health clients what has changed; all lines must be well for the whole to be."""
@@ -164,33 +193,3 @@ class Server:
                 **answers,
             }
         )
-
-
-def _require_free(address: str) -> None:
-    """Refuse an address that cannot be taken, in words; gRPC would write its own to stderr."""
-    try:
-        if address.startswith("unix:"):
-            _require_unused(address.removeprefix("unix:"))
-            return
-        host, _, port = address.rpartition(":")
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-        family, kind, protocol, _, place = found[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-    except OSError as error:
-        why = (
-            "another process listens there, perhaps a server: end it"
-            if error.errno == errno.EADDRINUSE
-            else error.strerror or str(error)
-        )
-        raise Unavailable(
-            f"{address} cannot be listened on: {why}, or give another --listen"
-        ) from error
-
-
-def _require_unused(path: str) -> None:
-    """Refuse the path of a Unix socket on which somebody answers; gRPC would take it away."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        if probe.connect_ex(path) == 0:
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

@@ -9,16 +9,14 @@ from typing import NoReturn
 import grpc
 
 from serve.handler import Failure, Outcome
-from serve.messages import incoming, to_answer
+from serve.messages import NOBODY, incoming, nowhere, to_answer, trailing
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.protocol.inspection_v1_pb2_grpc import InspectionServicer
 from serve.rows import Identity
 from serve.station import Station, Stations
-from serve.statuses import Problem, problem
+from serve.statuses import problem
 from serve.streams import OpenStreams
 from store.errors import VisionError
-
-_NOBODY = Identity("", "", "")
 
 Info = Callable[[Station], pb.ServerInfo]
 
@@ -35,7 +33,7 @@ class Servicer(InspectionServicer):
         """The answer for one frame; a frame that cannot be judged ends with a status."""
         outcome, identity = self._answer(request, context)
         if isinstance(outcome, Failure):
-            _abort(context, outcome.problem, outcome, identity)
+            _abort(context, outcome, identity)
         return to_answer(outcome, identity)
 
     def InspectStream(
@@ -61,22 +59,13 @@ class Servicer(InspectionServicer):
         try:
             handler = self._stations.of(request.line).handler
         except VisionError as error:
-            return Failure(request.frame_id, 0, problem(error), 0.0), _NOBODY
+            return nowhere(request.frame_id, error), NOBODY
         left_s = context.time_remaining()
         outcome = handler.answer(incoming(request), math.inf if left_s is None else left_s)
         return outcome, handler.identity
 
 
-def _abort(
-    context: grpc.ServicerContext, found: Problem, failure: Failure, identity: Identity
-) -> NoReturn:
+def _abort(context: grpc.ServicerContext, failure: Failure, identity: Identity) -> NoReturn:
     """End the call; code, frame and row go along as trailing metadata."""
-    decision = f"{identity.host}/{identity.boot}/{failure.sequence}"
-    context.set_trailing_metadata(
-        (
-            ("error-code", found.code),
-            ("frame-id-bin", failure.frame_id.encode()),
-            ("decision-id", decision),
-        )
-    )
-    context.abort(found.status, found.message)
+    context.set_trailing_metadata(trailing(failure, identity))
+    context.abort(failure.problem.status, failure.problem.message)

@@ -47,6 +47,11 @@ class Settings(BaseSettings):
         description="host:port or unix:PATH; port 0 takes a free one. The transport is not "
         "encrypted: whoever can reach the address can ask, so the default is this machine only",
     )
+    fast_listen: str | None = Field(
+        None,
+        description="host:port or unix:PATH of the fast front: the same inspection.v1 without "
+        "grpcio, for clients on this machine; not encrypted, so loopback or a Unix socket only",
+    )
     workers: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
@@ -151,10 +156,17 @@ class Settings(BaseSettings):
             raise ValueError(f"{error}; only a local folder is supported") from error
         return value
 
-    @field_validator("listen")
+    @field_validator("listen", "fast_listen")
     @classmethod
-    def _listen_is_an_address(cls, value: str) -> str:
-        return check_address(value, lowest_port=0)
+    def _listen_is_an_address(cls, value: str | None) -> str | None:
+        return None if value is None else check_address(value, lowest_port=0)
+
+    @field_validator("fast_listen")
+    @classmethod
+    def _fast_listen_is_local(cls, value: str | None) -> str | None:
+        if value is not None and not is_loopback(value):
+            raise ValueError("only this machine may reach it: 127.0.0.1:PORT or unix:PATH")
+        return value
 
     @field_validator("lines", mode="before")
     @classmethod
@@ -194,8 +206,17 @@ class Settings(BaseSettings):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        host = self.listen.rpartition(":")[0].strip("[]")
-        return self.listen.startswith("unix:") or host in ("127.0.0.1", "::1", "localhost")
+        return is_loopback(self.listen)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach an address.
+
+    >>> is_loopback("unix:/run/vision.sock"), is_loopback("0.0.0.0:50051")
+    (True, False)
+    """
+    host = address.rpartition(":")[0].strip("[]")
+    return address.startswith("unix:") or host in ("127.0.0.1", "::1", "localhost")
 
 
 def check_address(value: str, lowest_port: int) -> str:

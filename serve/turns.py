@@ -78,6 +78,11 @@ class Turns:
         """Whether no frame is being worked on."""
         return self._free == self.workers
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether any frame waits."""
+        return bool(self._heap)
+
     def waiting(self) -> dict[Stream, int]:
         """How many frames wait, by stream; those without are left out."""
         with self._lock:

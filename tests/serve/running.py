@@ -67,11 +67,15 @@ def settings_for(folder: Path, **given: object) -> Settings:
 
 
 @contextmanager
-def serving(folder: Path, **given: object) -> Iterator[tuple[Server, Client]]:
-    """A server in this process, and a client that is connected to it."""
-    server = Server(settings_for(folder, **given))
+def serving(
+    folder: Path, *, is_fast: bool = False, **given: object
+) -> Iterator[tuple[Server, Client]]:
+    """A server in this process, and a client that is connected to it, or to its fast front."""
+    fast = {"fast_listen": "127.0.0.1:0"} if is_fast else {}
+    server = Server(settings_for(folder, **fast, **given))
     try:
-        with Client(server.start()) as client:
+        address = server.start()
+        with Client(server.fast_address or address) as client:
             yield server, client
     finally:
         server.drain()

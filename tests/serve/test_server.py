@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import grpc
@@ -301,7 +302,7 @@ def test_one_server_answers_several_lines(tmp_path: Path, store: Store) -> None:
     other = LineKey("turin", "press-4")
     promote(store)
     promote(store, seed=1, line=other)
-    folders = {"spool": tmp_path / "spools", "cache": tmp_path / "caches"}
+    folders: dict[str, Any] = {"spool": tmp_path / "spools", "cache": tmp_path / "caches"}
     lines = f"{LINE},{other}"
     with serving(tmp_path, lines=lines, **folders) as (server, client):
         for line in (LINE, other):

@@ -31,8 +31,20 @@ from tests.data.bundle.generate import CLASSES, frame
 from tests.serve.running import LINE, failure, promote, serving, station, wait_until_live
 
 Live = tuple[Server, Client]
+FRONTS = pytest.mark.parametrize("is_fast", [False, True], ids=["grpcio", "fast"])
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["grpcio", "fast"])
+def live(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Live]:
+    """A server with a colour bundle behind either front, shared by the tests of this module."""
+    folder = tmp_path_factory.mktemp("live")
+    promote(Store(str(folder / "store")))
+    with serving(folder, is_fast=request.param) as both:
+        yield both
 
 
 def pixels(brightness: float = 0.9) -> NDArray[np.uint8]:
@@ -369,10 +381,11 @@ def test_damaged_files_are_judged_or_refused_but_never_break_the_server(
     assert answers[0].WhichOneof("outcome") == "result" or answers[0].error.status == 3
 
 
-def test_grey_bundle_takes_grey_frames_only(tmp_path: Path, store: Store) -> None:
+@FRONTS
+def test_grey_bundle_takes_grey_frames_only(tmp_path: Path, store: Store, is_fast: bool) -> None:
     promote(store, channels=1)
     grey = np.full((48, 48), 40, np.uint8)
-    with serving(tmp_path) as (_, client):
+    with serving(tmp_path, is_fast=is_fast) as (_, client):
         for request in (
             pb.Frame(encoded=encoded(".png", grey)),
             raw(grey.tobytes(), (48, 48)),
@@ -383,8 +396,9 @@ def test_grey_bundle_takes_grey_frames_only(tmp_path: Path, store: Store) -> Non
             assert failure(client, request)[:2] == (INVALID, "wrong_channels")
 
 
-def test_without_a_release_nothing_is_passed(tmp_path: Path, store: Store) -> None:
-    with serving(tmp_path) as (server, client):
+@FRONTS
+def test_without_a_release_nothing_is_passed(tmp_path: Path, store: Store, is_fast: bool) -> None:
+    with serving(tmp_path, is_fast=is_fast) as (server, client):
         request = pb.Frame(encoded=frame(0.2))
         status, code, message = failure(client, request)
         assert (status, code) == (grpc.StatusCode.FAILED_PRECONDITION, "no_release")
@@ -399,9 +413,10 @@ def test_without_a_release_nothing_is_passed(tmp_path: Path, store: Store) -> No
     assert errors == ["no_release", "no_release", None]
 
 
-def test_limits_are_the_settings(tmp_path: Path, store: Store) -> None:
+@FRONTS
+def test_limits_are_the_settings(tmp_path: Path, store: Store, is_fast: bool) -> None:
     promote(store)
-    with serving(tmp_path, max_message_mib=1, max_pixels=48 * 47) as (_, client):
+    with serving(tmp_path, is_fast=is_fast, max_message_mib=1, max_pixels=48 * 47) as (_, client):
         assert failure(client, pb.Frame(encoded=bytes(2**20)))[0] == EXHAUSTED
         for request in (pb.Frame(encoded=frame(0.2)), raw()):
             assert failure(client, request)[:2] == (INVALID, "too_large")
