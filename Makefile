@@ -22,7 +22,8 @@ $(VENV)/ready: pyproject.toml constraints-3.11.txt
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready
-	$(PIP) -e '.[serve,openvino,train,pipeline,trt-rtx,dev]'
+	$(PIP) -e '.[serve,postgres,mqtt,openvino,train,pipeline,trt-rtx,dev]'
+	$(PIP) --no-deps tritonclient
 	@touch $@
 
 setup: $(VENV)/ready ## install what the main job needs into .venv

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -68,11 +69,20 @@ def _bound(bound: object) -> str:
 def _commands(groups: dict[str, click.Group]) -> str:
     parts = ["# Commands", ""]
     for program, group in groups.items():
-        for name, command in group.commands.items():
+        for name, command in _flat(group, ""):
             settings = {"max_content_width": 100, **group.context_settings}
             context = click.Context(command, info_name=f"{program} {name}", **settings)
             parts += [f"## {program} {name}", "", "```", command.get_help(context), "```", ""]
     return "\n".join(parts)
+
+
+def _flat(group: click.Group, prefix: str) -> Iterator[tuple[str, click.Command]]:
+    """The commands of a group and of the groups in it, by what is typed."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _flat(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
 
 
 if __name__ == "__main__":

@@ -94,7 +94,8 @@ class Reason:
     """One reason for a verdict.
 
     Attributes:
-        code: ``score``, ``class``, ``band``, ``unknown_camera`` or ``unknown_product``.
+        code: ``score``, ``class``, ``band``, ``unknown_camera`` or ``unknown_product``; of the
+            rule-based check also ``rule_based``, ``difference`` and ``measure``.
         name: The defect class of a ``class`` reason; the camera or product that is unknown.
         value: What was found.
         limit: What it was compared with.

@@ -21,9 +21,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+from PIL import BmpImagePlugin, JpegImagePlugin, TiffImagePlugin
 from PIL.ImageFile import ImageFile
 
+from inspection.bombs import check_jpeg_scans, check_tiff, jpeg_segments, png_chunks
+from inspection.cut import DAMAGE, is_cut
 from store.errors import UnreadableFrame
 
 # Our errors say what is wrong; the library's own lines on stderr would only repeat it per frame.
@@ -41,7 +43,6 @@ _MAGIC = {
 # Pillow's classes are used directly: `Image.open` warns, through a global, about pixel counts that
 # our own limit refuses with a reason.
 _READERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
-    "PNG": PngImagePlugin.PngImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
 }
@@ -54,6 +55,7 @@ _OTHER_FORMATS = {
     b"MM\x00+": "BigTIFF",
 }
 _CHANNELS = {"1": 1, "L": 1, "LA": 1, "P": 3, "RGB": 3, "RGBA": 3, "RGBX": 3}
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by colour type
 _REDUCED = {
     1: 0,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
@@ -61,12 +63,11 @@ _REDUCED = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
 _TIFF_BITS, _TIFF_TURN = 258, 274
-# Markers that state the size (SOF, without DHT, JPG and DAC in between), all that have a length,
-# and the one that begins the pixels.
-_JPEG_FRAMES = frozenset(range(0xFFC0, 0xFFD0)) - {0xFFC4, 0xFFC8, 0xFFCC}
-_JPEG_SEGMENTS, _JPEG_SCAN = (0xFFC0, 0xFFFE), 0xFFDA
+# Markers that state the size (SOF, without DHT, JPG and DAC in between).
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Baseline, extended, progressive: their Huffman codes say by themselves where the pixels end.
-_JPEG_HUFFMAN = frozenset({0xFFC0, 0xFFC1, 0xFFC2})
+_JPEG_HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
+_JPEG_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _JPEG_MISSING = 128  # what the decoder gives, in every channel, for blocks without data
 # Bits that become pixels, between all restart markers: a decoder may wait for any of them.
 _JPEG_PROBE = b"".join(
@@ -74,8 +75,6 @@ _JPEG_PROBE = b"".join(
     + bytes((0xFF, 0xD0 + restart))
     for restart in range(8)
 )
-# What Pillow raises for broken headers; warnings are errors where a test or a user says so.
-_DAMAGE = (SyntaxError, OSError, ValueError, LookupError, TypeError, struct.error, Warning)
 
 
 @dataclass(frozen=True)
@@ -103,12 +102,14 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side_px: int =
     Raises:
         UnreadableFrame: with reason ``empty``, ``not_an_image``, ``unsupported_format``,
             ``unsupported_mode`` (CMYK, float, several pictures in one file), ``sixteen_bit``,
-            ``too_large``, ``too_small``, ``truncated`` or ``undecodable``.
+            ``too_large``, ``too_small``, ``too_complex``, ``truncated`` or ``undecodable``.
     """
     kind = _format(data)
     try:
-        header = _parse_jpeg(data) if kind == "JPEG" else _parse(data, kind)
-    except _DAMAGE as error:
+        if kind == "TIFF":
+            check_tiff(data, max_pixels)
+        header = _PARSERS.get(kind, _parse)(data, kind)
+    except DAMAGE as error:
         raise _broken(data, kind, f"its header cannot be read ({error})") from error
     width, height = header.width, header.height
     if width * height > max_pixels:
@@ -180,7 +181,7 @@ def _imdecode(data: bytes, header: Header, reduced: int) -> NDArray[np.uint8]:
     except cv2.error as error:
         raise UnreadableFrame("undecodable", f"{header.format}: {error.err}") from error
     # libpng does not miss the end of the last chunk; all other formats are refused when cut.
-    if pixels is None or (header.format == "PNG" and _png_is_cut(data)):
+    if pixels is None or (header.format == "PNG" and is_cut(data, "PNG")):
         raise _broken(data, header.format, "its pixels cannot be decoded")
     if header.format == "JPEG" and np.all(pixels[-1] == _JPEG_MISSING) and _scan_is_short(data):
         raise UnreadableFrame(
@@ -208,9 +209,13 @@ def _format(data: bytes) -> str:
     )
 
 
-def _parse_jpeg(data: bytes) -> Header:
-    """What the first start of a frame says (ITU-T T.81, B.2.2)."""
-    _, place = _jpeg_frame(data)
+def _parse_jpeg(data: bytes, kind: str) -> Header:
+    """What the first start of a frame says (ITU-T T.81, B.2.2).
+
+    Read here because it is on the way of every frame and Pillow's reader, which also looks at all
+    that does not matter to us, takes a tenth of the time of decoding.
+    """
+    marker, place, scan = _jpeg_frame(data)
     bits, height, width, components = struct.unpack_from(">BHHB", data, place + 4)
     if bits != 8:
         raise UnreadableFrame("sixteen_bit", f"{bits} bits a channel; expected 8")
@@ -218,25 +223,20 @@ def _parse_jpeg(data: bytes) -> Header:
         raise UnreadableFrame(
             "unsupported_mode", f"JPEG of {components} components (CMYK?); expected grey or RGB"
         )
-    return Header("JPEG", width, height, components)
+    if marker in _JPEG_PROGRESSIVE or data[scan + 4] < components:
+        check_jpeg_scans(data, scan, width * height)
+    return Header(kind, width, height, components)
 
 
-def _jpeg_frame(data: bytes) -> tuple[int, int]:
-    """Marker and place of the first start of a frame.
-
-    Read here because it is on the way of every frame and Pillow's reader, which also looks at all
-    that does not matter to us, takes a tenth of the time of decoding.
-    """
-    place = 2
-    while True:
-        while data[place + 1] == 0xFF:  # fill bytes
-            place += 1
-        marker, length = struct.unpack_from(">HH", data, place)
-        if marker in _JPEG_FRAMES:
-            return marker, place
-        if not _JPEG_SEGMENTS[0] <= marker <= _JPEG_SEGMENTS[1] or marker == _JPEG_SCAN:
-            raise ValueError(f"marker {marker:04x} before the size of the frame")
-        place += 2 + length
+def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
+    """Marker and place of the first start of a frame, and the place of the first scan."""
+    frame = None
+    for marker, place in jpeg_segments(data):
+        if frame is None and marker in _JPEG_FRAMES:
+            frame = marker, place
+    if frame is None:
+        raise ValueError("its pixels begin before its size is stated")
+    return *frame, place
 
 
 def _scan_is_short(data: bytes) -> bool:
@@ -253,7 +253,7 @@ def _scan_is_short(data: bytes) -> bool:
     probed = data[:end].rstrip(b"\xff") + _JPEG_PROBE + data[end:]
     try:
         return _luma(data) != _luma(probed)
-    except _DAMAGE:
+    except DAMAGE:
         return False
 
 
@@ -263,10 +263,24 @@ def _luma(data: bytes) -> bytes:
     return image.tobytes()
 
 
+def _parse_png(data: bytes, kind: str) -> Header:
+    """What the header says (PNG 3rd edition, 11.2.1); Pillow's would read a million chunks."""
+    name, place, _ = next(png_chunks(data), (b"", 0, 0))
+    if name != b"IHDR":
+        raise ValueError("it does not begin with IHDR")
+    width, height, bits, colour = struct.unpack_from(">IIBB", data, place)
+    if bits > 8:
+        raise UnreadableFrame("sixteen_bit", "more than 8 bits a channel; expected 8")
+    for name, place, _ in png_chunks(data):
+        if name == b"acTL" and struct.unpack_from(">I", data, place)[0] > 1:
+            raise _several_pictures()
+    return Header(kind, width, height, _PNG_CHANNELS[colour])
+
+
 def _parse(data: bytes, kind: str) -> Header:
     """What the header says; refuses what is not 8 bits a channel, grey or colour, one picture."""
     image = _READERS[kind](io.BytesIO(data))
-    if _bits(data, kind, image) > 8:
+    if _bits(image) > 8:
         raise UnreadableFrame("sixteen_bit", "more than 8 bits a channel; expected 8")
     if image.mode not in _CHANNELS:
         raise UnreadableFrame(
@@ -280,27 +294,29 @@ def _parse(data: bytes, kind: str) -> Header:
         )
     header = Header(kind, width, height, _CHANNELS[image.mode])
     if _has_second_picture(image):
-        raise UnreadableFrame(
-            "unsupported_mode", "the file holds several pictures; give each a file of its own"
-        )
+        raise _several_pictures()
     return header
 
 
-def _bits(data: bytes, kind: str, image: ImageFile) -> int:
+def _several_pictures() -> UnreadableFrame:
+    return UnreadableFrame(
+        "unsupported_mode", "the file holds several pictures; give each a file of its own"
+    )
+
+
+def _bits(image: ImageFile) -> int:
     """Bits a channel; Pillow's mode hides them for 16-bit RGB. Float is left to the mode."""
     if image.mode == "F":
         return 8
-    if kind == "PNG":
-        return data[24]
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return int(max(image.tag_v2.get(_TIFF_BITS, (1,))))
     return 8
 
 
 def _has_second_picture(image: ImageFile) -> bool:
-    """Whether a TIFF has a second page or a PNG is animated; not how many (a bomb has millions)."""
+    """Whether a TIFF has a second page; not how many (a bomb has millions)."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return bool(getattr(image, "n_frames", 1) > 1)
+        return False
     try:
         image.seek(1)
     except EOFError:
@@ -310,37 +326,9 @@ def _has_second_picture(image: ImageFile) -> bool:
 
 def _broken(data: bytes, kind: str, what: str) -> UnreadableFrame:
     """The error for a file that ends too early, or else is damaged."""
-    if _IS_CUT[kind](data):
+    if is_cut(data, kind):
         return UnreadableFrame("truncated", f"the {kind} file ends after {len(data)} bytes: {what}")
     return UnreadableFrame("undecodable", f"the {kind} file is damaged: {what}")
 
 
-def _jpeg_is_cut(data: bytes) -> bool:
-    """Whether no end marker follows the last start of a scan (an EXIF thumbnail has its own)."""
-    return data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
-
-
-def _png_is_cut(data: bytes) -> bool:
-    return data.rfind(b"IEND\xaeB`\x82") == -1
-
-
-def _bmp_is_cut(data: bytes) -> bool:
-    return len(data) < 26 or int.from_bytes(data[2:6], "little") > len(data)
-
-
-def _tiff_is_cut(data: bytes) -> bool:
-    """Whether the directory or a strip or tile that it lists lies beyond the end."""
-    try:
-        ifd = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
-        stream = io.BytesIO(data)
-        stream.seek(ifd.next or len(data))
-        ifd.load(stream)
-        offsets = ifd.get(273, ()) or ifd.get(324, ())
-        lengths = ifd.get(279, ()) or ifd.get(325, ())
-        ends = [int(offset) + int(length) for offset, length in zip(offsets, lengths, strict=False)]
-    except _DAMAGE:
-        return True
-    return not ends or max(ends) > len(data)
-
-
-_IS_CUT = {"JPEG": _jpeg_is_cut, "PNG": _png_is_cut, "BMP": _bmp_is_cut, "TIFF": _tiff_is_cut}
+_PARSERS: dict[str, Callable[[bytes, str], Header]] = {"JPEG": _parse_jpeg, "PNG": _parse_png}

@@ -122,26 +122,26 @@ class Inspector:
     def _batch(self, items: Sequence[Item]) -> list[Answer]:
         """Answers for one batch; an unreadable frame does not hold up the others."""
         slots = [self._try_prepare(data, context) for _, data, context in items]
-        answers = iter(self._answers([slot for slot in slots if isinstance(slot, _Ready)]))
+        answers = iter(self._answers([slot for slot in slots if isinstance(slot, Ready)]))
         return [
             (frame_id, slot if isinstance(slot, UnreadableFrame) else next(answers))
             for (frame_id, _, _), slot in zip(items, slots, strict=True)
         ]
 
-    def _try_prepare(self, data: Frame, context: FrameContext) -> _Ready | UnreadableFrame:
+    def _try_prepare(self, data: Frame, context: FrameContext) -> Ready | UnreadableFrame:
         try:
             return self._prepare(data, context)
         except UnreadableFrame as error:
             # A new one: the traceback of the first keeps the frame's bytes alive.
             return UnreadableFrame(error.reason, str(error))
 
-    def _prepare(self, data: Frame, context: FrameContext) -> _Ready:
+    def _prepare(self, data: Frame, context: FrameContext) -> Ready:
         started = time.perf_counter()
         spec = self.contract.input
         prepared = prepare(data, spec) if isinstance(data, bytes) else prepare_pixels(data, spec)
-        return _Ready(prepared, context, (time.perf_counter() - started) * 1e3)
+        return Ready(prepared, context, (time.perf_counter() - started) * 1e3)
 
-    def _answers(self, ready: Sequence[_Ready]) -> list[Inspection]:
+    def _answers(self, ready: Sequence[Ready]) -> list[Inspection]:
         """Answers from one engine call."""
         if not ready:
             return []
@@ -153,14 +153,14 @@ class Inspector:
         engine_ms = (time.perf_counter() - started) * 1e3 / len(ready)
         return [self._answer(one, outputs.row(index), engine_ms) for index, one in enumerate(ready)]
 
-    def _answer(self, ready: _Ready, outputs: Outputs, engine_ms: float) -> Inspection:
+    def _answer(self, ready: Ready, outputs: Outputs, engine_ms: float) -> Inspection:
         context = ready.context
         verdict = decide(outputs, self.contract.classes, self.rule, context.product, context.camera)
         return Inspection(verdict, outputs, ready.prepared.statistics, ready.decode_ms, engine_ms)
 
 
 @dataclass(frozen=True)
-class _Ready:
+class Ready:
     """A frame that only waits for the engine."""
 
     prepared: Prepared

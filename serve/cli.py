@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,17 +21,30 @@ from google.protobuf.json_format import MessageToDict
 from inspection.bundle import Bundle, open_folder
 from inspection.choose import choose
 from inspection.inspector import FrameContext, Inspector
-from serve import logs
+from serve import logs, stops
 from serve.allocator import keep_frame_buffers
 from serve.bench import LoopReport, closed_loop
 from serve.check import CheckReport, check, stored_bundle
 from serve.client import ACCEPTED, About, Client, files_below, transport_error
-from serve.printed import InspectTable, info_lines, spool_header, spool_line
+from serve.options import connecting
+from serve.printed import (
+    InspectTable,
+    info_lines,
+    shipping_header,
+    shipping_line,
+    spool_header,
+    spool_line,
+)
 from serve.protocol import inspection_v1_pb2 as pb
+from serve.replay import Loss, next_sequence, read
 from serve.server import Server
 from serve.settings import load
-from serve.spool import Loss, read
+from serve.shipping.cursor import shipped, sinks_of
+from serve.shipping.plan import PASSWORDS, passwords_of, plan_of
+from serve.shipping.program import drain
 from serve.station import Station
+from serve.token_commands import token
+from serve.transport import ClientTls
 from serve.watcher import require_line
 from store.errors import NotFound, UnreadableFrame, VisionError
 from store.keys import LineKey
@@ -58,6 +73,9 @@ def main() -> None:
     """Answers frames with verdicts on the line."""
 
 
+main.add_command(token)
+
+
 def _store(context: click.Context, option: click.Parameter, value: str | None) -> Store | None:
     try:
         return None if value is None else Store(value)
@@ -67,7 +85,6 @@ def _store(context: click.Context, option: click.Parameter, value: str | None) -
 
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _path = click.Path(path_type=Path)
-_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 @main.command()
@@ -90,11 +107,8 @@ def run(line: tuple[str, ...], **given: object) -> None:
     logs.set_up(settings.log_level)
     keep_frame_buffers()
     for key in settings.line_keys:
-        require_line(Store(settings.store), key)
-    # Waited for instead of handled, and blocked before any thread is made. With a handler, SIGTERM
-    # ended in a segmentation fault in the kernel's delivery of the signal whenever this thread had
-    # run an INT8 graph (it seems that the saved registers of AMX do not fit the signal's stack).
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        require_line(Store(settings.store), key, settings.cache_folder(key))
+    stops.block()  # before any thread is made; `serve.entry` has done so already
     server = Server(settings)
     address = server.start()
     # What is loaded by now stays: the collector need not walk through it between two frames.
@@ -102,7 +116,7 @@ def run(line: tuple[str, ...], **given: object) -> None:
     gc.freeze()
     also = f", fast on {server.fast_address}" if server.fast_address else ""
     click.echo(f"vision-serve ready on {address}: {_answering(server)}{also}")
-    signal.sigwait(_STOPS)
+    signal.sigwait(stops.STOPS)
     server.drain()
 
 
@@ -113,7 +127,7 @@ def _answering(server: Server) -> str:
 
 
 def _release_line(station: Station) -> str:
-    release = station.watcher.live()
+    release = station.stand_in.live()
     if release is None:
         return f"line {station.line} has no live release yet, frames are refused"
     return f"release {release.name}, engine {release.engine}"
@@ -126,13 +140,20 @@ def _release_line(station: Station) -> str:
 @click.option("--product", default="", help="Product id sent with every frame.")
 @click.option("--parallel", default=1, show_default=True, type=click.IntRange(1, 64))
 @_json
+@connecting
 def inspect(
-    paths: tuple[Path, ...], target: str, camera: str, product: str, parallel: int, as_json: bool
+    paths: tuple[Path, ...],
+    target: str,
+    camera: str,
+    product: str,
+    parallel: int,
+    as_json: bool,
+    tls: ClientTls,
 ) -> None:
     """Send files, and every file below folders, to a server; exit status 1 after an error."""
     files = _files(paths)
     faults = 0
-    with Client(target) as client:
+    with Client(target, tls=tls) as client:
         table = InspectTable(files, "" if as_json else client.info().release)
         if not as_json:
             click.echo(table.header())
@@ -195,6 +216,7 @@ def _check_lines(report: CheckReport) -> str:
 @click.option("--clients", multiple=True, type=click.IntRange(1, 256), default=_ONE_CLIENT)
 @click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(0.1, 3600))
 @_json
+@connecting
 def bench(
     paths: tuple[Path, ...],
     target: str | None,
@@ -202,6 +224,7 @@ def bench(
     clients: tuple[int, ...],
     seconds: float,
     as_json: bool,
+    tls: ClientTls,
 ) -> None:
     """Latency and throughput of a closed loop of clients, over gRPC or in this process.
 
@@ -210,7 +233,7 @@ def bench(
     frames = [path.read_bytes() for path in _files(paths)]
     if (target is None) == (bundle is None) or (target and not frames):
         raise click.UsageError("give --target and files, or --bundle")
-    opened = _remote(target) if target else _local(cast(Path, bundle), frames, max(clients))
+    opened = _remote(target, tls) if target else _local(cast(Path, bundle), frames, max(clients))
     with opened as call:
         for count in clients:
             causes: Counter[str] = Counter()
@@ -235,8 +258,8 @@ def _counting(call: _Call, causes: Counter[str]) -> Callable[[bytes], bool]:
 
 
 @contextmanager
-def _remote(target: str) -> Iterator[_Call]:
-    with Client(target) as client:
+def _remote(target: str, tls: ClientTls) -> Iterator[_Call]:
+    with Client(target, tls=tls) as client:
         info = client.info()
         click.echo(
             f"every frame becomes a row among the real ones in the spool of line {info.line}'s "
@@ -281,9 +304,10 @@ def _bench_line(report: LoopReport) -> str:
 @main.command()
 @click.option("--target", default="127.0.0.1:50051", show_default=True)
 @_json
-def info(target: str, as_json: bool) -> None:
+@connecting
+def info(target: str, as_json: bool, tls: ClientTls) -> None:
     """What a server runs at the moment, and why not the newest release if so."""
-    with Client(target) as client:
+    with Client(target, tls=tls) as client:
         message = client.info()
     fields = MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
@@ -296,16 +320,41 @@ def info(target: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--store", help="Root of the store: a folder.")
+@click.option("--line", multiple=True, help="SITE/LINE whose spool is shipped; repeatable.")
+@click.option("--spool", type=_path, help="Folder of the decisions, as the server had it.")
+@_json
+def ship(line: tuple[str, ...], as_json: bool, **given: object) -> None:
+    """Ship what is in the spool of a server that has ended, also its kept frames.
+
+    Settings are those of `run`, such as where else than to the store decisions go.
+    """
+    settings = load({**given, "lines": line or None})
+    os.environ.update({PASSWORDS[k]: value for k, value in passwords_of(settings).items()})
+    for name, counts in drain(plan_of(settings)).items():
+        told = ", ".join(f"{count} to {place}" for place, count in counts.items())
+        click.echo(json.dumps({"line": name, **counts}) if as_json else f"{name}: {told}")
+
+
+@main.command()
 @click.argument("folder", type=_path)
 @click.option("--first", default=1, show_default=True, help="Rows before this number are left out.")
+@click.option("--shipping", is_flag=True, help="How far it is shipped, instead of its rows.")
 @_json
-def spool(folder: Path, first: int, as_json: bool) -> None:
+def spool(folder: Path, first: int, shipping: bool, as_json: bool) -> None:
     """The decisions and errors in a spool, also while its server runs; exit status 1 if damaged."""
     if not folder.is_dir():
         raise NotFound(
             f"there is no folder {folder}: a server's spool is .vision/serve/SITE/LINE/spool where "
             "it was started, unless it was given --spool"
         )
+    if shipping:
+        places = shipped(folder, sinks_of(folder), next_sequence(folder))
+        if not as_json:
+            click.echo(shipping_header())
+        for place in places:
+            click.echo(json.dumps(asdict(place)) if as_json else shipping_line(place))
+        return
     losses: list[Loss] = []
     count = 0
     if not as_json:

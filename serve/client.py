@@ -15,6 +15,7 @@ import grpc
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.protocol.inspection_v1_pb2_grpc import InspectionStub
 from serve.settings import check_address
+from serve.transport import ClientTls
 from store.errors import InvalidInput, Unavailable
 
 Row = dict[str, object]
@@ -43,17 +44,19 @@ class Client:
     Attributes:
         target: ``host:port`` or ``unix:PATH``.
         timeout_s: For one frame, and for the first contact.
+        tls: Certificates and token; none by default.
     """
 
     target: str
     timeout_s: float = 30.0
+    tls: ClientTls = field(default_factory=ClientTls)
     stub: InspectionStub = field(init=False)
 
     def __enter__(self) -> Self:
         """Connect.
 
         Raises:
-            InvalidInput: when the target is no address.
+            InvalidInput: when the target is no address, or a file cannot be used.
             Unavailable: when no server answers there.
         """
         try:
@@ -63,14 +66,15 @@ class Client:
                 f"--target {self.target!r} is no address: {error}, such as 127.0.0.1:50051"
             ) from error
         options = [("grpc.max_send_message_length", _MOST_BYTES)]
-        self._channel = grpc.insecure_channel(self.target, options=options)
+        self._channel = self.tls.channel(self.target, options)
         try:
             grpc.channel_ready_future(self._channel).result(timeout=min(self.timeout_s, _CONNECT_S))
         except grpc.FutureTimeoutError:
             self._channel.close()
             raise Unavailable(
                 f"no server answers at {self.target}: start one with "
-                "`vision-serve run --store STORE --line SITE/LINE`, or give its --target"
+                "`vision-serve run --store STORE --line SITE/LINE`, or give its --target; one that "
+                "speaks TLS needs --ca, and perhaps --cert and --key"
             ) from None
         self.stub = InspectionStub(self._channel)
         return self

@@ -82,6 +82,7 @@ class IncomingFrame:
         frame_id: As supplied, or made by the server.
         camera, product, serial: Empty when the client does not say.
         captured: Seconds and nanoseconds since 1970 (UTC), or None when the client does not say.
+        traceparent: Of the W3C trace it belongs to; empty without one.
     """
 
     payload: bytes | RawFrame | None
@@ -90,11 +91,18 @@ class IncomingFrame:
     product: str = ""
     serial: str = ""
     captured: tuple[int, int] | None = None
+    traceparent: str = ""
 
     @property
     def context(self) -> FrameContext:
         """What the decision rule asks for."""
         return FrameContext(camera=self.camera, product=self.product)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the payload."""
+        payload = self.payload.data if isinstance(self.payload, RawFrame) else self.payload
+        return len(payload or b"")
 
     @property
     def captured_at(self) -> datetime | None:

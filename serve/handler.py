@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from inspection.decision import Label
 from inspection.inspector import Inspection
-from serve.frame import MAX_NAME_CHARACTERS, IncomingFrame, RawFrame
+from serve.frame import MAX_NAME_CHARACTERS, IncomingFrame
 from serve.release import LiveRelease
 from serve.rows import Identity, Row, context_row, decision_row, error_row, unjudged_row
 from serve.spool import Spool
 from serve.statuses import NoRelease, Problem, problem
 from serve.turns import Stream, Turns, Waiter
-from store.errors import VisionError
+from store.errors import InvalidInput, VisionError
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +32,16 @@ _WAITED = 0.9
 
 Observer = Callable[[IncomingFrame, Row], None]
 """Told of every frame and its row, once it is in the spool and before its answer leaves."""
+
+
+class Releases(Protocol):
+    """Who answers a frame."""
+
+    def choose(self, frame: IncomingFrame) -> LiveRelease | None:
+        """The release that answers a frame now, or None while there is none."""
+
+    def instead_of(self, failed: LiveRelease) -> LiveRelease | None:
+        """Who answers a frame on which the engine of a release has just failed, or None."""
 
 
 @dataclass(frozen=True)
@@ -107,19 +119,25 @@ class Handler:
     def __init__(
         self,
         identity: Identity,
-        live: Callable[[], LiveRelease | None],
+        releases: Releases,
         spool: Spool,
         turns: Turns,
         late: LatePolicy,
         observers: Sequence[Observer] = (),
     ) -> None:
-        """Answer with whatever release `live` gives at the moment a frame has its turn."""
+        """Answer with the release that `releases` gives at the moment a frame has its turn."""
         self.identity = identity
         self.late = late
-        self._live = live
+        self._releases = releases
         self._spool = spool
         self.turns = turns
         self._observers = tuple(observers)
+        self._began: dict[int, float] = {}  # frames in work, by thread
+
+    def oldest_s(self) -> float:
+        """For how many seconds the oldest frame has been in work; 0 when none is."""
+        began = list(self._began.values())
+        return time.monotonic() - min(began) if began else 0.0
 
     def answer(self, frame: IncomingFrame, time_left_s: float = math.inf) -> Outcome:
         """The answer for one frame, in the spool whatever it is.
@@ -160,12 +178,14 @@ class Handler:
     def judge(self, arrival: Arrival) -> Outcome:
         """The answer for a frame whose turn it is; ends the turn."""
         wait_ms = arrival.elapsed_ms()
+        worker = threading.get_ident()
+        self._began[worker] = time.monotonic()
         try:
             try:
-                release = self._release()
-                inspection = _inspect(arrival.frame, release)
+                release, inspection = self._inspect(arrival.frame)
             finally:
                 self.turns.give_back()
+                del self._began[worker]
             return self._decide(arrival, release, inspection, wait_ms)
         except Exception as error:  # noqa: BLE001 - the process edge: one frame never ends it
             return self._fail(arrival, error)
@@ -179,7 +199,7 @@ class Handler:
         """
         wait_ms = arrival.elapsed_ms()
         try:
-            live = self._live()
+            live = self._releases.choose(arrival.frame)
             release = live.name if live else ""
             row = context_row(arrival.frame, self.identity, arrival.received_at)
             row |= unjudged_row(self.late.label, why, release, wait_ms)
@@ -217,8 +237,10 @@ class Handler:
         )
 
     def _record(self, frame: IncomingFrame, row: Row) -> int:
+        started = time.perf_counter()
         sequence = self._spool.append(row)
-        recorded = {"sequence": sequence, **row}
+        spool_ms = (time.perf_counter() - started) * 1000
+        recorded = {"sequence": sequence, **row, "spool_ms": spool_ms}
         for observe in self._observers:
             try:
                 observe(frame, recorded)
@@ -226,8 +248,25 @@ class Handler:
                 _log.exception("frame not observed", extra={"sequence": sequence})
         return sequence
 
-    def _release(self) -> LiveRelease:
-        release = self._live()
+    def _inspect(self, frame: IncomingFrame) -> tuple[LiveRelease, Inspection]:
+        """The release that answers, and its answer; when its engine fails, another one's."""
+        release, failed = self._release(frame), set[str]()
+        while True:
+            try:
+                return release, release.inspect(frame)
+            except InvalidInput:  # the frame is at fault, and would be with any release
+                raise
+            except Exception as error:  # whatever an engine raises
+                failed.add(release.name)
+                other = self._releases.instead_of(release)
+                if other is None or other.name in failed:
+                    raise
+                extra = {"release": release.name, "instead": other.name, "error": str(error)}
+                _log.error("release failed on a frame, another one answers", extra=extra)
+                release = other
+
+    def _release(self, frame: IncomingFrame) -> LiveRelease:
+        release = self._releases.choose(frame)
         if release is None:
             raise NoRelease(
                 f"line {self.identity.line} has no live release here, and the unknown is never "
@@ -246,18 +285,9 @@ class Handler:
         return Failure(frame_id, sequence, found, arrival.elapsed_ms())
 
     def _failure_row(self, arrival: Arrival, found: Problem) -> Row:
-        release = self._live()
+        release = self._releases.choose(arrival.frame)
         row = context_row(arrival.frame, self.identity, arrival.received_at)
         return row | error_row(found, release.name if release else "", arrival.elapsed_ms())
-
-
-def _inspect(frame: IncomingFrame, release: LiveRelease) -> Inspection:
-    payload, inspector = frame.payload, release.inspector
-    if isinstance(payload, RawFrame):
-        pixels = payload.pixels(inspector.contract.input.max_pixels)
-        return inspector.inspect_pixels(pixels, frame.context)
-    assert payload is not None  # `check` has refused it
-    return inspector.inspect(payload, frame.context)
 
 
 def _told(row: Row) -> Row:

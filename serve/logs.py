@@ -27,8 +27,17 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields, default=str)
 
 
+_OURS = ("serve", "inspection", "store")
+
+
 def set_up(level: str) -> None:
-    """Send every log record of this process, from `level` on, to standard error as JSON."""
+    """Send our log records from `level` on, and the warnings of libraries, to stderr as JSON.
+
+    Libraries say at debug what they read, such as the tags of a TIFF: that is of the frame.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    ours = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(ours, logging.WARNING), handlers=[handler], force=True)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(ours)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import uuid_utils
 
 from serve.frame import MAX_NAME_CHARACTERS, IncomingFrame, RawFrame
 from serve.handler import Decision, Failure, Outcome, Unjudged
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.rows import Identity
-from serve.statuses import problem, status_number
+from serve.statuses import Problem, status_number
 
 _VERDICTS = {"PASS": pb.PASS, "REJECT": pb.REJECT, "REVIEW": pb.REVIEW}
 
@@ -17,13 +19,18 @@ NOBODY = Identity("", "", "")
 """Who answers for a frame that belongs to no line here."""
 
 
-def nowhere(frame_id: str, error: Exception) -> Failure:
-    """The outcome for a frame that belongs to no line here, and so has no row."""
-    return Failure(frame_id[:MAX_NAME_CHARACTERS], 0, problem(error), 0.0)
+def refusal(frame_id: str, found: Problem) -> Failure:
+    """The outcome for a frame that is not taken, and so has no row."""
+    return Failure(frame_id[:MAX_NAME_CHARACTERS], 0, found, 0.0)
 
 
-def incoming(request: pb.Frame) -> IncomingFrame:
-    """A frame as the client sent it; nothing is checked."""
+def incoming(request: pb.Frame, traceparent: str = "") -> IncomingFrame:
+    """A frame as the client sent it; nothing is checked.
+
+    Args:
+        request: The message.
+        traceparent: Of the W3C trace that the call belongs to.
+    """
     payload: bytes | RawFrame | None = None
     match request.WhichOneof("payload"):
         case "encoded":
@@ -41,6 +48,7 @@ def incoming(request: pb.Frame) -> IncomingFrame:
         product=request.product,
         serial=request.serial,
         captured=captured,
+        traceparent=traceparent,
     )
 
 
@@ -77,10 +85,12 @@ def to_answer(outcome: Outcome, identity: Identity) -> pb.Answer:
 def trailing(failure: Failure, identity: Identity) -> tuple[tuple[str, str | bytes], ...]:
     """The metadata that ends a call without an answer: code, frame and row."""
     decision = f"{identity.host}/{identity.boot}/{failure.sequence}"
+    retry_ms = math.ceil(failure.problem.retry_after_s * 1000)
     return (
         ("error-code", failure.problem.code),
         ("frame-id-bin", failure.frame_id.encode()),
         ("decision-id", decision),
+        *((("grpc-retry-pushback-ms", str(retry_ms)),) if retry_ms else ()),
     )
 
 

@@ -1,25 +1,32 @@
-"""Makes a release ready beside the live one: fetch, verify, choose the engine, warm it up."""
+"""Makes a release ready: fetch, verify, choose the engine, warm it up."""
 
 from __future__ import annotations
 
 import logging
 import os
 import shutil
+import time
+from collections.abc import Callable, Set
 from datetime import UTC, datetime
-from pathlib import Path
 
-from inspection.bundle import Bundle, fetch
-from inspection.choose import Choice, choose
+from inspection.bundle import Bundle, fetch, open_folder
+from inspection.choose import choose, replay
 from inspection.contract import Contract
+from inspection.engines.engine import Engine, open_engine
 from inspection.inspector import FrameContext, Inspector
 from serve.release import LiveRelease
 from serve.settings import Settings
+from serve.trial import Tried, UnfitBundle, is_unfit, try_bundle
+from store.errors import NotFound, Unavailable
 from store.hashing import sha256
 from store.keys import LineKey
 from store.ledger import Entry
 from store.root import Store
 
 _log = logging.getLogger(__name__)
+
+_REST = 3
+"""Beside a release that answers, a golden frame is followed by this many times its own time."""
 
 
 class Preparer:
@@ -30,7 +37,7 @@ class Preparer:
         self._cache = settings.cache_folder(line)
 
     def prepare(self, entry: Entry) -> LiveRelease:
-        """The release of a ledger entry, ready to answer.
+        """The release of a ledger entry, ready to answer, while no frame is being answered.
 
         Its files are verified against their hashes; the engine is the fastest one here that has
         passed its parity evidence and reproduces the golden frames.
@@ -39,25 +46,91 @@ class Preparer:
             NotFound: when the bundle does not exist.
             Corrupt: when a file is not what its manifest states.
             Refused: when the bundle has no golden frames.
-            Unavailable: when no engine may answer.
+            UnfitBundle: when no engine may answer and the bundle is to blame.
+            Unavailable: when no engine that may answer is installed.
         """
-        settings = self._settings
-        bundle = fetch(self._store, self._line, entry.bundle, self._cache)
+        bundle = self._bundle(entry.bundle)
+        release = self._release(entry, bundle, self._choose(bundle))
+        _warm(release, self._settings.workers)
+        return release
+
+    def prepare_beside(self, entry: Entry, is_stopping: Callable[[], bool]) -> LiveRelease:
+        """The same while frames are being answered: a process of its own finds the engine.
+
+        Only that engine is opened here (see `serve.trial`).
+
+        Args:
+            entry: Whose bundle.
+            is_stopping: Looked at while the process runs.
+
+        Raises:
+            VisionError: as `prepare`.
+        """
+        bundle = self._bundle(entry.bundle)
+        tried = try_bundle(bundle.folder, is_stopping)
+        return self._release(entry, bundle, self._open(bundle, tried))
+
+    def prune(self, in_use: Set[str]) -> None:
+        """Delete the bundles that were used the longest time ago, but none of these."""
+        folders = [path for path in self._cache.iterdir() if path.is_dir() and path.name[0] != "."]
+        folders.sort(key=lambda path: (path.name in in_use, path.stat().st_mtime), reverse=True)
+        keep = max(self._settings.cached_bundles, len(in_use))
+        for old in folders[keep:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _bundle(self, name: str) -> Bundle:
+        """The verified bundle; the copy that is here when the store cannot be reached."""
+        try:
+            bundle = fetch(self._store, self._line, name, self._cache)
+        except (OSError, NotFound) as error:
+            if not (self._cache / name).is_dir():
+                raise
+            _log.warning("bundle taken from the cache", extra={"bundle": name, "why": str(error)})
+            bundle = open_folder(self._cache / name)
         os.utime(bundle.folder)
-        choice = choose(bundle, threads=1, streams=settings.workers)
-        _log_choice(bundle, choice)
-        contract = _limited(bundle.contract, settings.max_pixels)
-        release = LiveRelease(
+        return bundle
+
+    def _release(self, entry: Entry, bundle: Bundle, engine: Engine) -> LiveRelease:
+        contract = _limited(bundle.contract, self._settings.max_pixels)
+        return LiveRelease(
             name=entry.release_of(self._line),
             number=entry.number,
             bundle=bundle,
-            inspector=Inspector(contract, bundle.rule, choice.engine),
-            graph_hash=sha256(bundle.graph_path(choice.engine.graph).read_bytes()),
+            inspector=Inspector(contract, bundle.rule, engine),
+            graph_hash=sha256(bundle.graph_path(engine.graph).read_bytes()),
             since=datetime.now(UTC),
         )
-        _warm(release, settings.workers)
-        _prune(self._cache, settings.cached_bundles)
-        return release
+
+    def _choose(self, bundle: Bundle) -> Engine:
+        try:
+            choice = choose(bundle, threads=1, streams=self._settings.workers)
+        except Unavailable as error:
+            raise (UnfitBundle if is_unfit(bundle) else Unavailable)(str(error)) from error
+        engine = choice.engine
+        tried = Tried(
+            engine.name, engine.graph, choice.latency_ms, tuple(map(str, choice.rejected))
+        )
+        _log_choice(bundle, tried, engine)
+        return engine
+
+    def _open(self, bundle: Bundle, tried: Tried) -> Engine:
+        """The engine that was found, opened here and shown to give the same answers here."""
+        engine = open_engine(
+            tried.engine, bundle.folder, tried.graph, threads=1, streams=self._settings.workers
+        )
+        (proof,) = (
+            row
+            for row in bundle.evidence()
+            if (row.engine, row.graph) == (tried.engine, tried.graph)
+        )
+        inspector = Inspector(bundle.contract, bundle.rule, engine)
+        for golden in bundle.golden():
+            started = time.perf_counter()
+            if faults := replay(inspector, [golden], proof):
+                raise UnfitBundle(f"bundle {bundle.name}: {'; '.join(faults)}")
+            time.sleep(_REST * (time.perf_counter() - started))
+        _log_choice(bundle, tried, engine)
+        return engine
 
 
 def _limited(contract: Contract, max_pixels: int) -> Contract:
@@ -77,22 +150,15 @@ def _warm(release: LiveRelease, workers: int) -> None:
         pass
 
 
-def _prune(cache: Path, keep: int) -> None:
-    """Delete the bundles that were used the longest time ago."""
-    folders = [path for path in cache.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    for old in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _log_choice(bundle: Bundle, choice: Choice) -> None:
+def _log_choice(bundle: Bundle, tried: Tried, engine: Engine) -> None:
     _log.info(
         "engine chosen",
         extra={
             "bundle": bundle.name,
-            "engine": choice.engine.name,
-            "graph": choice.engine.graph,
-            "build": choice.engine.build,
-            "latency_ms": round(choice.latency_ms, 3),
-            "rejected": [str(rejection) for rejection in choice.rejected],
+            "engine": tried.engine,
+            "graph": tried.graph,
+            "build": engine.build,
+            "latency_ms": round(tried.latency_ms, 3),
+            "rejected": list(tried.rejected),
         },
     )

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import cast
 
 from serve.client import Row
+from serve.shipping.cursor import Shipped
 
 _REASONS_WIDTH = 40
 _SPOOL = "{:>10}  {:<23}  {:<12}  {:<36}  {:<24}  {:>6}  {}"
+_SHIPPING = "{:<10}  {:>10}  {:>9}  {:>9}  {:>6}  {}"
 
 
 class InspectTable:
@@ -76,16 +78,33 @@ def spool_header() -> str:
 
 def spool_line(row: Row) -> str:
     """One row of a spool."""
-    is_judged = "verdict" in row
+    if row.get("kind") == "shadow":
+        names, said = ("shadow_score", "shadow_release"), f"({row['shadow_verdict']})"
+    else:
+        names, said = ("score", "release"), str(row.get("verdict") or f"ERROR {row['error']}")
+    score, release = (row.get(name) for name in names)
     return _SPOOL.format(
         str(row["sequence"]),
         str(row["received_at"])[:23],
         str(row["camera"]) or "-",
         str(row["frame_id"]),
-        str(row["verdict"]) if is_judged else f"ERROR {row['error']}",
-        f"{row['score']:.3f}" if is_judged else "",
-        str(row["release"]) or "-",
+        said,
+        f"{score:.3f}" if isinstance(score, float) else "",
+        str(release) or "-",
     )
+
+
+def shipping_header() -> str:
+    """The names of the columns of `vision-serve spool --shipping`."""
+    return _SHIPPING.format("place", "next row", "waiting", "oldest", "lost", "fault").rstrip()
+
+
+def shipping_line(place: Shipped) -> str:
+    """How far a spool is shipped to one place."""
+    oldest = f"{place.oldest_s:.0f} s" if place.unshipped else "-"
+    return _SHIPPING.format(
+        place.sink, place.next_sequence, place.unshipped, oldest, place.lost, place.fault
+    ).rstrip()
 
 
 def info_lines(fields: Mapping[str, object], within: str = "") -> Iterator[str]:

@@ -1,15 +1,17 @@
-"""The rows of the spool: a decision, or an error, with its context. Never pixels."""
+"""The rows of the spool: a decision, or an error, with its context. Never pixels.
+
+Made on the way of every answer, so nothing is copied that need not be; a number that JSON does not
+have (NaN, an infinity) is null in the spool.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from inspection.decision import Label, Reason
 from inspection.inspector import Inspection
-from serve.frame import MAX_NAME_CHARACTERS, IncomingFrame
+from serve.frame import MAX_NAME_CHARACTERS, IncomingFrame, RawFrame
 from serve.release import LiveRelease
 from serve.statuses import Problem
 
@@ -35,11 +37,14 @@ def decision_row(
     """What is recorded of a verdict, besides `context_row`."""
     verdict, engine = inspection.verdict, release.inspector.engine
     thresholds = release.inspector.rule.thresholds(frame.product, frame.camera)
+    classes = release.bundle.contract.classes
+    class_scores = inspection.outputs.class_scores[0].tolist()
     return {
         "verdict": verdict.label.value,
         "score": verdict.score,
         "reasons": [_reason(reason) for reason in verdict.reasons],
-        "thresholds": thresholds.model_dump(),
+        "class_scores": dict(zip(classes, class_scores, strict=False)),
+        "thresholds": vars(thresholds),
         "release": release.name,
         "bundle": release.bundle.name,
         "graph": engine.graph,
@@ -51,7 +56,7 @@ def decision_row(
         "engine_ms": round(inspection.engine_ms, 3),
         "total_ms": round(total_ms, 3),
         "stats_version": release.bundle.contract.stats_version,
-        "statistics": {name: _finite(value) for name, value in inspection.statistics.items()},
+        "statistics": inspection.statistics,
     }
 
 
@@ -95,13 +100,11 @@ def context_row(frame: IncomingFrame, identity: Identity, received_at: datetime)
         "product": frame.product[:MAX_NAME_CHARACTERS],
         "serial": frame.serial[:MAX_NAME_CHARACTERS],
         "captured_at": captured.isoformat() if captured else None,
-        "content_hash": frame.content_hash,
+        # Raw pixels are in no file that could be found by its hash, and hashing them takes longer
+        # than all else that is done for the row (0.5 ms for 640 x 480 in colour).
+        "content_hash": "" if isinstance(frame.payload, RawFrame) else frame.content_hash,
     }
 
 
 def _reason(reason: Reason) -> Row:
-    return {name: value for name, value in dataclasses.asdict(reason).items() if value is not None}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return {name: value for name, value in vars(reason).items() if value is not None}

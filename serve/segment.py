@@ -1,9 +1,9 @@
 """One file of the spool: records that are written whole or seen to be torn or damaged.
 
 A record is a header (mark of four bytes, length of the payload u32, CRC-32 of sequence and payload
-u32, sequence u64; little-endian) and the payload, which is ASCII and so never holds the mark: after
-damage the next record is found by its mark. A segment's name holds the sequence of its first
-record.
+u32, sequence u64; little-endian) and the payload, which is UTF-8 and so never holds the first byte
+of the mark: after damage the next record is found by its mark. A segment's name holds the sequence
+of its first record.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ class Record:
 
     sequence: int
     payload: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in the segment."""
+        return _HEADER.size + len(self.payload)
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,10 @@ class Segment:
         Raises:
             OSError: when the record could not be written whole.
         """
-        record = memoryview(_record(sequence, payload))
-        written = 0
+        record = _record(sequence, payload)
         try:
-            while written < len(record):
+            written = os.write(self._descriptor, record)
+            while written < len(record):  # a disk that is almost full takes a part
                 written += os.write(self._descriptor, record[written:])
         except OSError:
             os.ftruncate(self._descriptor, self.size)
@@ -92,15 +97,21 @@ def first_sequence(path: Path) -> int:
     return int(path.name.removesuffix(SUFFIX))
 
 
-def parts(path: Path) -> Iterator[Record | Damage]:
+def parts(path: Path, place: int = 0, expected: int | None = None) -> Iterator[Record | Damage]:
     """Everything in a segment in order, as far as it was written when this began.
 
     Record and damage alternate as they come; nothing that can be read is left out, wherever the
     damage lies. Sequences rise.
+
+    Args:
+        path: The segment.
+        place: Where to begin, bytes: 0 or the end of a record.
+        expected: Records before this sequence are not taken for such; None: the segment's first.
     """
-    expected = first_sequence(path)
+    if expected is None:
+        expected = first_sequence(path)
     with open(path, "rb") as stream:
-        place, end = 0, os.fstat(stream.fileno()).st_size
+        end = os.fstat(stream.fileno()).st_size
         while place < end:
             start = place
             while (record := _record_at(stream, place, expected)) is None and place < end:
@@ -109,7 +120,7 @@ def parts(path: Path) -> Iterator[Record | Damage]:
                 yield Damage(start, place - start)
             if record is not None:
                 yield record
-                place += _HEADER.size + len(record.payload)
+                place += record.size
                 expected = record.sequence + 1
 
 

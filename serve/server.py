@@ -12,14 +12,21 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from serve import health
+from serve.access import AccessInterceptor
 from serve.addresses import listening, require_free
-from serve.front.calls import Plain
+from serve.front.calls import Desk, Plain
 from serve.front.connection import Limits
 from serve.front.front import Front
+from serve.open_inference.servicer import SERVICE as OPEN_INFERENCE
+from serve.open_inference.servicer import OpenInferenceServicer
+from serve.operations import Operations
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.protocol.inspection_v1_pb2_grpc import add_InspectionServicer_to_server
+from serve.protocol.open_inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from serve.servicer import Servicer
 from serve.settings import MIB, Settings
+from serve.shipping.child import ShippingProcess
+from serve.shipping.plan import passwords_of, plan_of
 from serve.station import Station, Stations
 from serve.turns import Shares, Turns
 from store.errors import InvalidInput, Unavailable
@@ -30,6 +37,9 @@ _log = logging.getLogger(__name__)
 INSPECTION = pb.DESCRIPTOR.services_by_name["Inspection"].full_name
 NEWEST_RELEASE = "newest-release"
 """Health service that is SERVING while the newest release of the ledger is the one that answers."""
+
+SHIPPING = "shipping"
+"""Health service that is SERVING while no decision waits too long to be shipped, or was lost."""
 
 _QUIET_S = 0.2
 
@@ -48,13 +58,23 @@ class Server:
         store = Store(settings.store)
         self.turns = Turns(settings.workers, Shares(settings.weights), settings.waiting)
         self._health = health.Health()
+        self.operations = Operations(settings, lambda: self.stations, self.turns)
+        observers = (self.operations.observations,)
         self.stations = Stations(
             {
-                str(line): Station(store, line, settings, self.turns, self._show_health)
+                str(line): Station(store, line, settings, self.turns, self._show_health, observers)
                 for line in settings.line_keys
             }
         )
-        self.servicer = Servicer(self.stations, self.info)
+        self._shipping = (
+            ShippingProcess(plan_of(settings), passwords_of(settings)) if settings.ship else None
+        )
+        self.servicer = Servicer(
+            self.stations, self.info, self.operations.access, is_traced=settings.otlp is not None
+        )
+        self._open_inference = OpenInferenceServicer(
+            self.stations, self.operations.access, is_traced=settings.otlp is not None
+        )
         self.address = self.fast_address = ""
         self._front: Front | None = None
         self._grpc = self._make_grpc()
@@ -70,16 +90,20 @@ class Server:
         """
         address = self.address = self._listen()
         self._listen_fast()
+        self.operations.start()
         for station in self.stations.values():
-            station.watcher.start()
+            station.start()
+        if self._shipping:
+            self._shipping.start()
         self._grpc.start()
         if self._front:
             self._front.start()
-        if not self.settings.is_loopback:
+        if not self.settings.is_loopback and self.settings.tls is None:
             _log.warning(
                 "listening beyond this machine without encryption", extra={"address": address}
             )
         _log.info("listening", extra={"address": address, "lines": self.settings.lines})
+        self.operations.tell_ready(address)
         return address
 
     def drain(self) -> None:
@@ -89,19 +113,24 @@ class Server:
         goes on to its answer. What is still in work after ``drain_s`` is given up.
         """
         _log.info("draining", extra={"lines": self.settings.lines})
+        self.operations.begin_drain()
         self._health.drain()
         stopped = self._grpc.stop(self.settings.drain_s)
         while not stopped.wait(_QUIET_S):
             self.servicer.streams.end_waiting(_QUIET_S)
+            self._open_inference.streams.end_waiting(_QUIET_S)
         if self._front:
             self._front.drain(self.settings.drain_s)
         for station in self.stations.values():
             station.stop()
+        if self._shipping:
+            self._shipping.stop(self.settings.drain_s)
+        self.operations.stop()
         _log.info("stopped", extra={"lines": self.settings.lines})
 
     def info(self, station: Station) -> pb.ServerInfo:
         """What runs at the moment on one of the lines."""
-        release, spool = station.watcher.live(), station.spool.state()
+        release, spool = station.stand_in.live(), station.spool.state()
         message = pb.ServerInfo(
             line=station.identity.line,
             version=version("vision-assets"),
@@ -118,6 +147,9 @@ class Server:
             ),
             lines=self.settings.lines,
         )
+        standing = station.watcher.releases()
+        message.canaries.extend(canary.release.name for canary in standing.canaries)
+        message.shadow = standing.shadow.name if standing.shadow else ""
         if release:
             contract, engine = release.bundle.contract, release.inspector.engine
             message.release, message.bundle = release.name, release.bundle.name
@@ -132,6 +164,7 @@ class Server:
         settings = self.settings
         server = grpc.server(
             ThreadPoolExecutor(settings.callers, thread_name_prefix="call"),
+            interceptors=[AccessInterceptor(self.operations.access)],
             maximum_concurrent_rpcs=settings.callers,
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_mib * MIB),
@@ -139,8 +172,9 @@ class Server:
             ],
         )
         add_InspectionServicer_to_server(self.servicer, server)
+        add_GRPCInferenceServiceServicer_to_server(self._open_inference, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (INSPECTION, health.SERVICE, reflection.SERVICE_NAME)
+        names = (INSPECTION, OPEN_INFERENCE, health.SERVICE, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         return server
 
@@ -148,7 +182,11 @@ class Server:
         address = self.settings.listen
         require_free(address)
         try:
-            port = self._grpc.add_insecure_port(address)
+            if self.settings.tls:
+                credentials = self.settings.tls.credentials()
+                port = self._grpc.add_secure_port(address, credentials)
+            else:
+                port = self._grpc.add_insecure_port(address)
         except RuntimeError as error:
             raise Unavailable(
                 f"{address} cannot be listened on: is another server there? Give another --listen"
@@ -158,38 +196,34 @@ class Server:
 
     def _listen_fast(self) -> None:
         """Take the address of the fast front, when one is wanted."""
-        address = self.settings.fast_listen
-        if address is None:
+        settings = self.settings
+        if settings.fast_listen is None:
             return
-        require_free(address)
-        listener, self.fast_address = listening(address)
+        require_free(settings.fast_listen)
+        listener, self.fast_address = listening(settings.fast_listen)
         plain: dict[str, Plain] = {f"/{INSPECTION}/GetServerInfo": self._info_message}
-        limits = Limits(self.settings.max_message_mib * MIB, self.settings.callers)
-        self._front = Front(
-            listener, self.stations, self.turns, plain, limits, self.settings.callers
-        )
+        limits = Limits(settings.max_message_mib * MIB, settings.callers)
+        desk = Desk(self.stations, self.operations.access)
+        self._front = Front(listener, desk, self.turns, plain, limits, settings.callers)
 
-    def _info_message(self, message: bytes) -> pb.ServerInfo:
+    def _info_message(self, message: bytes) -> tuple[str, pb.ServerInfo]:
         try:
             request = pb.ServerInfoRequest.FromString(message)
         except DecodeError as error:
             raise InvalidInput("the message is no ServerInfoRequest: send one") from error
-        return self.info(self.stations.of(request.line))
+        station = self.stations.of(request.line)
+        return str(station.line), self.info(station)
 
     def _show_health(self) -> None:
         """Tell health clients what has changed; all lines must be well for the whole to be."""
-        stations = self.stations
-        takes_rows = {line: stations[line].can_record() for line in stations}
-        answers = {
-            line: takes_rows[line] and stations[line].watcher.live() is not None
-            for line in stations
-        }
-        is_newest = not any(station.watcher.fault for station in stations.values())
-        self._health.show(
-            {
-                "": all(takes_rows.values()),
-                INSPECTION: all(answers.values()),
-                NEWEST_RELEASE: all(answers.values()) and is_newest,
-                **answers,
-            }
+        stations = self.stations.values()
+        for station in stations:
+            station.spool.try_again()
+        states = health.services(self.operations.readiness(), INSPECTION, NEWEST_RELEASE)
+        self._health.show({**states, SHIPPING: not any(map(self._is_behind, stations))})
+
+    def _is_behind(self, station: Station) -> bool:
+        limit_s = self.settings.ship_behind_s
+        return station.spool.state().dropped > 0 or any(
+            place.is_behind(limit_s) for place in station.shipping()
         )

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import socket
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from serve.limits import Limits
+from serve.record_settings import MAY_HOLD_SECRETS, RecordSettings
+from serve.transport import ServerTls, is_loopback
 from store.errors import InvalidInput
 from store.keys import LineKey
 from store.root import Store
@@ -27,7 +37,7 @@ _EXAMPLES = {
 }
 
 
-class Settings(BaseSettings):
+class Settings(RecordSettings):
     """The settings of one server process.
 
     Each field is read from the environment variable ``VISION_SERVE_`` + its name in capitals,
@@ -44,8 +54,8 @@ class Settings(BaseSettings):
     )
     listen: str = Field(
         "127.0.0.1:50051",
-        description="host:port or unix:PATH; port 0 takes a free one. The transport is not "
-        "encrypted: whoever can reach the address can ask, so the default is this machine only",
+        description="host:port or unix:PATH; port 0 takes a free one. Beyond this machine it "
+        "needs `tls_cert`, and `tokens` or `tls_client_ca`: whoever reaches the address can ask",
     )
     fast_listen: str | None = Field(
         None,
@@ -88,11 +98,6 @@ class Settings(BaseSettings):
         description="share of the workers when all are wanted, by site/line/camera or site/line, "
         "as JSON; what is not named has 1",
     )
-    spool: Path | None = Field(
-        None,
-        description="folder of the decisions; default .vision/serve/SITE/LINE/spool; with several "
-        "lines each has SITE/LINE below it",
-    )
     cache: Path | None = Field(
         None,
         description="folder of fetched bundles; default .vision/serve/SITE/LINE/cache; with "
@@ -101,26 +106,63 @@ class Settings(BaseSettings):
     cached_bundles: int = Field(
         3, ge=1, le=100, description="bundles kept in the cache, the live one included"
     )
-    strict: bool = Field(
-        False,
-        description="sync each decision to disk before its answer leaves, so that even a power "
-        "cut loses none; without it the last `commit_ms` may be lost then",
-    )
-    commit_ms: float = Field(
-        5.0, ge=0.5, le=1000, description="pause between two syncs of the spool, milliseconds"
-    )
-    spool_max_mib: int = Field(
-        4096,
-        ge=1,
-        description="over this size the oldest segment is deleted, logged and counted (4096 MiB "
-        "hold about three million decisions)",
-    )
-    spool_segment_mib: int = Field(16, ge=1, le=1024, description="size of one spool file, MiB")
     poll_s: float = Field(
         1.0, ge=0.05, le=60, description="pause between two looks at the ledger, seconds"
     )
     retry_s: float = Field(
         30.0, ge=0.05, le=3600, description="pause before a release that failed is tried again"
+    )
+    release_keys: Path | None = Field(
+        None,
+        description="file of the public keys (PEM, one after the other) of those who may release; "
+        "then entries of the ledger count only when signed with one of them (docs/guides/"
+        "releases.md). Default: every entry counts",
+    )
+    record_fallbacks: bool = Field(
+        True,
+        description="enter in the ledger what this server gave up, so that all servers of the line "
+        "go back. Off for a server on trial, whose slow or broken host says nothing of a release",
+    )
+    probation_s: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        description="a release under which the process ends three times in a row, each within "
+        "this time after taking it, is given up, seconds",
+    )
+    guard_frames: int = Field(
+        200,
+        ge=1,
+        le=100_000,
+        description="window over which a release's failures are counted, frames: long enough for "
+        "a share, short enough to act within one shift of a slow line",
+    )
+    guard_errors: int = Field(
+        5,
+        ge=0,
+        le=100_000,
+        description="frames of the window on which a release's engine may fail; one more and the "
+        "last good release answers",
+    )
+    guard_latency_ms: float | None = Field(
+        None,
+        gt=0,
+        description="decoding and engine together slower than this make a frame slow, "
+        "milliseconds. Default: no limit, since only the line knows its cycle",
+    )
+    guard_slow: int = Field(
+        20,
+        ge=0,
+        le=100_000,
+        description="frames of the window that may be slow; one more and the last good release "
+        "answers",
+    )
+    shadow_frames: int = Field(
+        8,
+        ge=1,
+        le=1024,
+        description="frames that may wait for a shadow release, with their bytes; further ones "
+        "are dropped and counted",
     )
     max_message_mib: int = Field(
         64,
@@ -137,6 +179,65 @@ class Settings(BaseSettings):
     )
     drain_s: float = Field(
         10.0, ge=0, le=600, description="how long SIGTERM waits for requests in work, seconds"
+    )
+    monitor: str = Field(
+        "127.0.0.1:9464",
+        description="host:port of /metrics, /healthz/live and /healthz/ready over HTTP; empty: "
+        "none. A taken address is logged and stops nothing. Beyond this machine the same is asked "
+        "for as for `listen`, and TLS is spoken",
+    )
+    stuck_s: float = Field(
+        60.0,
+        ge=1,
+        le=3600,
+        description="a frame in work for longer shows that a worker is stuck, seconds: "
+        "/healthz/live fails and systemd's watchdog is told no more, since only a restart helps",
+    )
+    otlp: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="traces go to this OTLP/HTTP address, such as http://127.0.0.1:4318/v1/traces "
+        "(needs the extra `otel`); default: nowhere. Frames with a traceparent are sampled as it "
+        "says",
+    )
+    trace_share: float = Field(
+        0.0, ge=0, le=1, description="share of the frames without a traceparent that is traced"
+    )
+    tls_cert: Path | None = Field(
+        None,
+        description="certificate of this server with its chain, PEM; read anew when it changes, "
+        "like the two below",
+    )
+    tls_key: Path | None = Field(None, description="its private key, PEM, not encrypted")
+    tls_client_ca: Path | None = Field(
+        None,
+        description="CA certificates, PEM: clients need a certificate that one of them has signed",
+    )
+    tokens: Path | None = Field(
+        None,
+        description="file of `vision-serve token`: every call but health needs a token with the "
+        "role and the line; read anew when it changes. Default: whoever connects may all",
+    )
+    allow_insecure: bool = Field(
+        False,
+        description="listen beyond this machine without TLS or without asking who calls: only "
+        "where something else guards the network, such as a sidecar",
+    )
+    requests_per_s: float | None = Field(
+        None,
+        gt=0,
+        le=1e6,
+        description="frames a second that one token may send to one line (all without tokens are "
+        "one); more end with RESOURCE_EXHAUSTED and when to try again. Default: no limit",
+    )
+    mib_per_s: float | None = Field(
+        None, gt=0, le=1e6, description="the same for the bytes of the frames, MiB a second"
+    )
+    burst_s: float = Field(
+        2.0,
+        ge=0.1,
+        le=600,
+        description="both limits count over this time: so many seconds' worth may come at once",
     )
     host: str = Field(
         default_factory=socket.gethostname,
@@ -168,6 +269,13 @@ class Settings(BaseSettings):
             raise ValueError("only this machine may reach it: 127.0.0.1:PORT or unix:PATH")
         return value
 
+    @field_validator("monitor")
+    @classmethod
+    def _monitor_is_an_address(cls, value: str) -> str:
+        if value.startswith("unix:"):
+            raise ValueError("expected host:port, such as 127.0.0.1:9464, or nothing")
+        return check_address(value, lowest_port=0) if value else value
+
     @field_validator("lines", mode="before")
     @classmethod
     def _lines_are_separated(cls, value: object) -> object:
@@ -190,6 +298,46 @@ class Settings(BaseSettings):
         """The lines as keys."""
         return tuple(map(LineKey.parse, self.lines))
 
+    @model_validator(mode="after")
+    def _security_is_whole(self) -> Self:
+        faults = []
+        if (self.tls_cert is None) != (self.tls_key is None):
+            faults.append("tls_cert and tls_key belong together: give both")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            faults.append("tls_client_ca needs tls_cert and tls_key")
+        asks_who = self.tokens is not None or self.tls_client_ca is not None
+        for name in ("listen", "monitor"):
+            address = getattr(self, name)
+            if not address or is_loopback(address) or self.allow_insecure:
+                continue
+            if self.tls_cert is None or not asks_who:
+                faults.append(
+                    f"{name} {address!r} can be reached from other machines: give tls_cert and "
+                    "tls_key, and tokens or tls_client_ca, or listen on 127.0.0.1. Where something "
+                    "else guards the network, say so with allow_insecure"
+                )
+        if self.otlp and find_spec("opentelemetry.exporter") is None:
+            faults.append("otlp needs another library: pip install 'vision-assets[otel]'")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def tls(self) -> ServerTls | None:
+        """The files to speak TLS with, or None."""
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        return ServerTls(self.tls_cert, self.tls_key, self.tls_client_ca)
+
+    @property
+    def limits(self) -> Limits:
+        """How much one caller may ask of one line."""
+        return Limits(
+            requests_per_s=self.requests_per_s or math.inf,
+            bytes_per_s=(self.mib_per_s or math.inf) * MIB,
+            burst_s=self.burst_s,
+        )
+
     def spool_folder(self, line: LineKey) -> Path:
         """Where the spool of a line is."""
         return self._folder(self.spool, line, "spool")
@@ -197,6 +345,13 @@ class Settings(BaseSettings):
     def cache_folder(self, line: LineKey) -> Path:
         """Where the fetched bundles of a line are."""
         return self._folder(self.cache, line, "cache")
+
+    def kept_folder(self, line: LineKey) -> Path:
+        """Where the kept frames of a line are."""
+        if self.kept is None and self.spool is not None:
+            spool = self.spool_folder(line)
+            return spool.with_name(f"{spool.name}-kept")
+        return self._folder(self.kept, line, "kept")
 
     def _folder(self, given: Path | None, line: LineKey, name: str) -> Path:
         if given is None:
@@ -207,16 +362,6 @@ class Settings(BaseSettings):
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return is_loopback(self.listen)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this machine can reach an address.
-
-    >>> is_loopback("unix:/run/vision.sock"), is_loopback("0.0.0.0:50051")
-    (True, False)
-    """
-    host = address.rpartition(":")[0].strip("[]")
-    return address.startswith("unix:") or host in ("127.0.0.1", "::1", "localhost")
 
 
 def check_address(value: str, lowest_port: int) -> str:
@@ -259,6 +404,10 @@ def _fault(found: ErrorDetails) -> str:
     if found["type"] == "missing":
         return f"{name} is missing: give it{example}"
     why = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if not name:  # several together
+        return why
     # Some of our own messages begin with the name and the value already.
-    what = "" if why.startswith(f"{name} ") else f"{name} is {str(found['input'])!r}: "
+    has_secret = name in MAY_HOLD_SECRETS
+    told = f"{name}: " if has_secret else f"{name} is {str(found['input'])!r}: "
+    what = "" if why.startswith(f"{name} ") else told
     return f"{what}{why}{example}"

@@ -6,41 +6,41 @@ no more than that. In strict mode `append` returns when the row is on disk.
 
 Rows are numbered without a gap; the numbering goes on after a restart, above every number that can
 be read. A torn record at the end of a segment (a power cut, a full disk) was never acknowledged in
-strict mode, and is left out by the reader. Damage with records after it is told to the reader, who
-gets all rows around it. A new start begins a new segment and never changes an old one. Over
-``max_bytes`` the oldest segment is deleted, which is logged and counted.
+strict mode; `serve.replay` reads all others, around any damage. A new start begins a new segment
+and never changes an old one.
+
+Disk policy: a segment whose rows were all shipped is deleted when it is older than ``keep_s``, and
+sooner when the spool comes near ``max_bytes``. When that is not enough, the policy is either to
+drop the oldest rows, which is logged and counted, or to take no more: no verdict without a record.
+The newest segment stays in any case: it carries the numbering.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
+import math
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from serve.segment import (
-    MAX_PAYLOAD_BYTES,
-    Damage,
-    Record,
-    Segment,
-    first_sequence,
-    parts,
-    segments,
-)
-from store.errors import Conflict, Unavailable
+import orjson
+
+from serve.claim import claim
+from serve.replay import log_loss, records, sync_file
+from serve.replay import read as read  # with the spool for those who have one at hand
+from serve.segment import MAX_PAYLOAD_BYTES, Record, Segment, first_sequence, segments
+from store.errors import Unavailable
 
 _log = logging.getLogger(__name__)
-
-_PROBE = "probe"
 _PROBE_BYTES = 2**16
+_TIDY_S = 1.0
+_SPARE_SEGMENTS = 2  # so near to the limit, what was shipped goes before its time
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,20 @@ class SpoolLimits:
 
     Attributes:
         segment_bytes: A segment that has reached this size is closed.
-        max_bytes: Over this size of all segments the oldest is deleted.
-        commit_s: Pause between two syncs, seconds.
+        max_bytes: Size of all segments over which rows are dropped or refused.
+        commit_s: Pause before each sync, in which rows gather for it, seconds.
         strict: Whether `append` waits for the sync.
+        when_full: What gives way at `max_bytes`: the oldest rows that were not shipped
+            (``drop_oldest``), or new ones (``refuse``).
+        keep_s: Age from which segments that were shipped are deleted, seconds.
     """
 
     segment_bytes: int = 16 * 2**20
     max_bytes: int = 4096 * 2**20
     commit_s: float = 0.005
     strict: bool = False
+    when_full: Literal["drop_oldest", "refuse"] = "drop_oldest"
+    keep_s: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class SpoolState:
         next_sequence: Number of the next row.
         synced_sequence: Rows below this number are on disk.
         bytes: Size of all segments.
-        dropped: Rows deleted since the start because of ``max_bytes``.
+        dropped: Rows that were deleted since the start without having been shipped.
         fault: Why no row can be taken, and what to do; empty when one can.
     """
 
@@ -79,52 +84,38 @@ class SpoolState:
     fault: str
 
 
-@dataclass(frozen=True)
-class Loss:
-    """Rows of a spool that cannot be read.
-
-    Attributes:
-        segment: Name of the file.
-        offset: Where in it.
-        size: Bytes that are damaged, or torn at the segment's end.
-        first: The first row that is lost.
-        last: The last one; less than `first` when none is.
-        is_torn: Whether the spool simply ended here, at some time.
-    """
-
-    segment: str
-    offset: int
-    size: int
-    first: int
-    last: int
-    is_torn: bool
-
-    def __str__(self) -> str:
-        """One sentence for people."""
-        if self.first > self.last:
-            lost = "no row is lost"
-        elif self.first == self.last:
-            lost = f"row {self.first} is lost"
-        else:
-            lost = f"rows {self.first} to {self.last} are lost"
-        return f"{self.size} bytes at {self.offset} of {self.segment} are damaged: {lost}"
-
-
 class Spool:
     """A spool that is being written, by one process; safe to call from many threads."""
 
-    def __init__(self, folder: Path, limits: SpoolLimits | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: SpoolLimits | None = None,
+        shipped: Callable[[], int] = lambda: 0,
+        lowest: int = 1,
+    ) -> None:
         """Open the spool in `folder`, created when needed, and go on after its last row.
+
+        Args:
+            folder: Where the segments are.
+            limits: How it is kept.
+            shipped: Rows below the number that it gives are everywhere that they are to go.
+            lowest: New rows get no number below this one, even when somebody has taken all
+                segments away: those below it count as shipped.
 
         Raises:
             Conflict: when another process writes it.
             Unavailable: when the folder cannot be written.
         """
         self._limits = limits or SpoolLimits()
-        self._folder = folder
-        self._lock_file = _lock(folder)
-        self._next = self._synced = _next_sequence(folder)
+        self.folder = folder
+        self._shipped = shipped
+        advice = "end it, or give each server a folder of its own"
+        self._lock_file = claim(folder, "a server for this line", advice)
+        self._next = self._synced = max(_next_sequence(folder), lowest)
         self._closed = deque((first_sequence(p), p, p.stat().st_size) for p in segments(folder))
+        for _, path, _ in self._closed:  # a process that was killed has not synced all of them
+            sync_file(path)
         self._bytes = sum(size for _, _, size in self._closed)
         self._current: Segment | None = None
         self._retired: list[Segment] = []
@@ -132,39 +123,42 @@ class Spool:
         self._dropped = 0
         self._fault = ""  # ends with the process
         self._write_fault = ""  # ends with the next write that succeeds
-        self._state = threading.Condition()
+        self._lock = threading.Lock()
+        self._syncs = threading.Condition(self._lock)
         self._dirty = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._commit_often, name="spool", daemon=True)
         self._thread.start()
 
     def append(self, row: Mapping[str, object]) -> int:
-        """Keep one row of JSON values.
+        """Keep one row of JSON values; NaN and infinities become null.
 
         Returns:
             Its sequence number.
 
         Raises:
             Unavailable: when it could not be written; then it is not in the spool.
-            ValueError: when it is larger than a record may be, or holds NaN or an infinity.
+            ValueError: when it is larger than a record may be.
+            TypeError: when it holds what JSON does not know.
         """
-        payload = json.dumps(row, separators=(",", ":"), allow_nan=False).encode()
+        payload = orjson.dumps(row)
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise ValueError(f"a row of {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} fit")
-        with self._state:
+        with self._lock:
             self._check()
             sequence = self._next
             self._write(sequence, payload)
             self._next = sequence + 1
-        self._dirty.set()
+        if not self._dirty.is_set():  # asking is ten times cheaper than setting
+            self._dirty.set()
         if self._limits.strict:
             self._wait_for_sync(sequence)
         return sequence
 
     def state(self) -> SpoolState:
         """What it holds now."""
-        with self._state:
-            fault = self._fault or self._write_fault
+        with self._lock:
+            fault = self._fault or self._write_fault or self._refusal()
             return SpoolState(self._next, self._synced, self._bytes, self._dropped, fault)
 
     def try_again(self) -> None:
@@ -173,14 +167,14 @@ class Spool:
         Whoever obeys the health state sends no frame while there is a fault, so that no row would
         ever find out that it is over.
         """
-        with self._state:
+        with self._lock:
             if not self._write_fault:
                 return
-            probe = self._folder / _PROBE
+            probe = self.folder / "probe"
             try:
                 probe.write_bytes(bytes(_PROBE_BYTES))
                 self._write_fault = ""
-                _log.info("spool can be written again", extra={"folder": str(self._folder)})
+                _log.info("spool can be written again", extra={"folder": str(self.folder)})
             except OSError as error:
                 self._write_fault = self._unwritable(error)
             finally:
@@ -194,7 +188,7 @@ class Spool:
         self._stopping.set()
         self._dirty.set()
         self._thread.join()
-        with self._state:
+        with self._lock:
             self._fault = self._fault or "the server is stopping"
             if self._current:
                 self._current.close()
@@ -202,20 +196,32 @@ class Spool:
         os.close(self._lock_file)
 
     def _check(self) -> None:
-        if self._fault:
-            raise Unavailable(f"no decision can be recorded, so none is given: {self._fault}")
+        fault = self._fault or self._refusal()
+        if fault:
+            raise Unavailable(f"no decision can be recorded, so none is given: {fault}")
+
+    def _refusal(self) -> str:
+        """Why the disk policy takes no row; empty when it does."""
+        limits = self._limits
+        if limits.when_full != "refuse" or self._bytes < limits.max_bytes:
+            return ""
+        return (
+            f"{self.folder}: {self._bytes} bytes wait to be shipped, and more than "
+            f"{limits.max_bytes} may not: mend what they are shipped to, or allow more"
+        )
 
     def _write(self, sequence: int, payload: bytes) -> None:
         """Write one record, in a new segment when the current one is full."""
         try:
-            if self._current and self._current.size >= self._limits.segment_bytes:
-                self._retired.append(self._current)
-                self._current = None
-            if self._current is None:
-                self._current = Segment(self._folder, sequence)
-            before = self._current.size
-            self._current.append(sequence, payload)
-            self._bytes += self._current.size - before
+            current = self._current
+            if current and current.size >= self._limits.segment_bytes:
+                self._retired.append(current)
+                current = self._current = None
+            if current is None:
+                current = self._current = Segment(self.folder, sequence)
+            before = current.size
+            current.append(sequence, payload)
+            self._bytes += current.size - before
             self._write_fault = ""
         except OSError as error:
             if not self._write_fault:
@@ -227,131 +233,99 @@ class Spool:
 
     def _unwritable(self, error: OSError) -> str:
         return (
-            f"{self._folder}: {error.strerror}; make room or mend the disk: "
+            f"{self.folder}: {error.strerror}; make room or mend the disk: "
             "decisions are taken again as soon as they can be written"
         )
 
     def _wait_for_sync(self, sequence: int) -> None:
-        with self._state:
+        with self._syncs:
             while self._synced <= sequence:
-                self._check()
-                self._state.wait()
+                if self._fault:
+                    self._check()
+                self._syncs.wait()
 
     def _commit_often(self) -> None:
+        tidied = time.monotonic()
         while not self._stopping.is_set():
-            self._dirty.wait()
-            self._dirty.clear()
-            try:
-                self._commit()
-            except OSError as error:
-                self._fail(error)
-            if not self._limits.strict:
-                self._stopping.wait(self._limits.commit_s)
+            if self._dirty.wait(_TIDY_S):
+                if not self._limits.strict:
+                    self._stopping.wait(self._limits.commit_s)
+                self._dirty.clear()
+                try:
+                    self._commit()
+                except OSError as error:
+                    self._fail(error)
+            if self._is_near_limit() or time.monotonic() - tidied >= _TIDY_S:
+                tidied = time.monotonic()
+                self._tidy()
         if not self._fault:
             self._commit()
+            self._tidy()
 
     def _commit(self) -> None:
         """One sync for all rows written since the last one."""
-        with self._state:
+        with self._lock:
             through, current = self._next, self._current
             retired, self._retired = self._retired, []
         for segment in [*retired, *([current] if current else [])]:
             segment.sync()
         if retired or current is not self._named:
-            _sync_folder(self._folder)
+            sync_file(self.folder)
             self._named = current
-        with self._state:
+        with self._lock:
             self._synced = through
-            self._state.notify_all()
+            self._syncs.notify_all()
             for segment in retired:
                 segment.close()
                 self._closed.append((segment.first, segment.path, segment.size))
-        self._drop_oldest()
 
-    def _drop_oldest(self) -> None:
-        while self._bytes > self._limits.max_bytes and self._closed:
-            first, path, size = self._closed.popleft()
-            following = self._closed[0][0] if self._closed else self._first_open()
-            path.unlink(missing_ok=True)
-            with self._state:
+    def _is_near_limit(self) -> bool:
+        """Whether room is wanted sooner than by age: the limit is near, or the disk is full."""
+        spare_bytes = _SPARE_SEGMENTS * self._limits.segment_bytes
+        return bool(self._write_fault) or self._bytes > self._limits.max_bytes - spare_bytes
+
+    def _tidy(self) -> None:
+        """Delete what the disk policy says, oldest first."""
+        shipped, limits = self._shipped(), self._limits
+        while self._closed and (following := self._after_oldest()) is not None:
+            first, path, size = self._closed[0]
+            is_shipped = following <= shipped
+            must_go = self._bytes > limits.max_bytes and limits.when_full == "drop_oldest"
+            if not must_go and not (is_shipped and (self._is_near_limit() or self._is_old(path))):
+                return
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                _log.error("spool cannot be tidied", extra={"error": str(error)})
+                return
+            self._closed.popleft()
+            lost = 0 if is_shipped else following - max(first, shipped)
+            with self._lock:
                 self._bytes -= size
-                self._dropped += following - first
-            _log.warning(
-                "spool is full: oldest decisions deleted",
-                extra={"first": first, "last": following - 1, "max_bytes": self._limits.max_bytes},
-            )
+                self._dropped += lost
+            if lost:
+                extra = {"rows": lost, "last": following - 1, "max_bytes": limits.max_bytes}
+                _log.error("spool is full: decisions deleted that were never shipped", extra=extra)
 
-    def _first_open(self) -> int:
-        """The first sequence that no closed segment holds."""
-        with self._state:
-            waiting = [*self._retired, *([self._current] if self._current else [])]
-            return waiting[0].first if waiting else self._next
+    def _is_old(self, path: Path) -> bool:
+        with suppress(OSError):
+            return time.time() - path.stat().st_mtime > self._limits.keep_s
+        return True
+
+    def _after_oldest(self) -> int | None:
+        """The first sequence after the oldest closed segment; None when it is the newest of all."""
+        if len(self._closed) > 1:
+            return self._closed[1][0]
+        with self._lock:
+            waiting = self._retired or ([self._current] if self._current else [])
+            return waiting[0].first if waiting else None
 
     def _fail(self, error: OSError) -> None:
         """After a failed sync nobody knows what is on disk: take no more rows until a restart."""
         _log.error("spool cannot be synced", extra={"error": str(error)})
-        with self._state:
-            self._fault = f"{self._folder}: {error.strerror}; mend the disk and restart the server"
-            self._state.notify_all()
-
-
-def read(
-    folder: Path, first: int = 1, on_loss: Callable[[Loss], None] | None = None
-) -> Iterator[dict[str, Any]]:
-    """The rows of a spool in order, also while a server writes it; each with its ``sequence``.
-
-    Args:
-        folder: The spool's folder.
-        first: Rows before this number are left out.
-        on_loss: Told of each damaged place, in order; None: they are logged.
-    """
-    tell = on_loss or _log_loss
-    for path, following in pairwise([*segments(folder), None]):
-        assert path is not None  # only the last of all is
-        next_first = first_sequence(following) if following else None
-        if next_first is not None and next_first <= first:
-            continue
-        try:
-            for found in _rows(path, next_first):
-                if isinstance(found, Record):
-                    if found.sequence >= first:
-                        yield {"sequence": found.sequence, **json.loads(found.payload)}
-                elif not found.is_torn:
-                    tell(found)
-        except FileNotFoundError:  # the server has reached its limit and deleted the segment
-            continue
-
-
-def _rows(path: Path, next_first: int | None) -> Iterator[Record | Loss]:
-    """The records of a segment, and what is missing between them.
-
-    Args:
-        path: The segment.
-        next_first: The first sequence of the segment after it; None for the last one.
-    """
-    expected, damage = first_sequence(path), None
-    for part in parts(path):
-        if isinstance(part, Damage):
-            damage = part
-            continue
-        if damage or part.sequence > expected:
-            yield _loss(path, damage, expected, part.sequence)
-        yield part
-        expected, damage = part.sequence + 1, None
-    if damage or (next_first or expected) != expected:
-        yield _loss(path, damage, expected, next_first or expected, is_end=True)
-
-
-def _loss(
-    path: Path, damage: Damage | None, expected: int, found: int, *, is_end: bool = False
-) -> Loss:
-    where = damage or Damage(path.stat().st_size, 0)
-    is_torn = is_end and found == expected
-    return Loss(path.name, where.offset, where.size, expected, found - 1, is_torn)
-
-
-def _log_loss(loss: Loss) -> None:
-    _log.error("spool is damaged", extra=vars(loss))
+        with self._lock:
+            self._fault = f"{self.folder}: {error.strerror}; mend the disk and restart the server"
+            self._syncs.notify_all()
 
 
 def _next_sequence(folder: Path) -> int:
@@ -363,46 +337,14 @@ def _next_sequence(folder: Path) -> int:
     if not paths:
         return 1
     following = first_sequence(paths[-1])
-    for found in _rows(paths[-1], None):
+    for found in records(paths[-1], None):
         if isinstance(found, Record):
             following = found.sequence + 1
         elif found.is_torn:
             extra = {"file": found.segment, "torn_bytes": found.size, "next": following}
             _log.warning("spool ended in a torn record", extra=extra)
         else:
-            _log_loss(found)
+            log_loss(found)
     if following == first_sequence(paths[-1]):
         paths[-1].unlink()
     return following
-
-
-def _lock(folder: Path) -> int:
-    """Take the folder for this process; the kernel gives it back when the process ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise Unavailable(f"spool {folder}: {error.strerror}; give a writable folder") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-        os.close(descriptor)
-        process = f" (process {holder})" if holder.isdigit() else ""
-        raise Conflict(
-            f"a server for this line seems to run already{process}: spool {folder} is in use; "
-            "end it, or give each server a folder of its own"
-        ) from None
-    with suppress(OSError):  # only so that the next one can name us
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    return descriptor
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make new names in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

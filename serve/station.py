@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from inspection.decision import Label
-from serve.handler import Handler, LatePolicy
+from serve.given_up import GivenUp
+from serve.guard import Guard, GuardLimits
+from serve.handler import Handler, LatePolicy, Observer
+from serve.keeping import Keeper, KeepLimits
+from serve.known import MEMORY, KnownLedger
 from serve.prepare import Preparer
 from serve.rows import Identity
 from serve.settings import MIB, Settings
+from serve.shadow import Shadow, ShadowLimits
+from serve.shipping.cursor import Shipped, first_free, shipped, shipped_below
+from serve.shipping.plan import plan_of
 from serve.spool import Spool, SpoolLimits
+from serve.stand_in import StandIn
 from serve.statuses import UnknownLine
 from serve.turns import Turns
-from serve.watcher import Pace, Watcher
+from serve.watcher import Fallbacks, Pace, Watcher
 from store.errors import InvalidInput
 from store.keys import LineKey
 from store.root import Store
+from store.signing import read_public_keys
 
 
 class Station:
@@ -30,6 +39,7 @@ class Station:
         settings: Settings,
         turns: Turns,
         on_look: Callable[[], None],
+        observers: Sequence[Observer] = (),
     ) -> None:
         """Open the spool; nothing is prepared yet.
 
@@ -39,32 +49,57 @@ class Station:
             settings: Of the server.
             turns: Shared by all lines.
             on_look: Called after each look at the ledger.
+            observers: Told of every frame, besides those of the line itself.
 
         Raises:
-            VisionError: when the spool is in use or cannot be written.
+            VisionError: when the spool is in use or cannot be written, or a key cannot be read.
         """
         self.line = line
+        self._on_look = on_look
         self.identity = Identity(str(line), settings.host, uuid.uuid4().hex[:12])
-        self.spool = Spool(settings.spool_folder(line), _spool_limits(settings))
-        self.watcher = Watcher(
-            store,
-            line,
-            Preparer(store, line, settings).prepare,
-            Pace(settings.poll_s, settings.retry_s),
-            on_look=on_look,
+        self._sinks = plan_of(settings).sinks if settings.ship else ()
+        self.spool = _spool(settings, line, self._sinks)
+        self.keeper = Keeper(settings.kept_folder(line), _keep_limits(settings))
+        self.watcher = _watcher(store, line, settings)
+        cache = settings.cache_folder(line)
+        self.stand_in = StandIn(store, line, cache, self.watcher, settings.max_pixels)
+        self.shadow = Shadow(
+            release=lambda: self.watcher.releases().shadow,
+            has_time=lambda: turns.has_free,
+            record=self.spool.append,
+            limits=ShadowLimits(frames=settings.shadow_frames),
         )
         self.handler = Handler(
-            self.identity, self.watcher.live, self.spool, turns, _late_policy(settings)
+            self.identity,
+            self.stand_in,
+            self.spool,
+            turns,
+            _late_policy(settings),
+            observers=(
+                self.watcher.observe,
+                self.shadow.observe,
+                self.keeper.observe,
+                *observers,
+            ),
         )
 
-    def can_record(self) -> bool:
-        """Whether decisions can be recorded; after a fault it is tried anew."""
-        self.spool.try_again()
-        return not self.spool.state().fault
+    def start(self) -> None:
+        """Prepare what stands in the ledger, then follow it."""
+        self.watcher.start(self._look)
+
+    def shipping(self) -> list[Shipped]:
+        """How far the decisions are shipped, for each place."""
+        return shipped(self.spool.folder, self._sinks, self.spool.state().next_sequence)
+
+    def _look(self) -> None:
+        self.stand_in.look()
+        self._on_look()
 
     def stop(self) -> None:
         """Follow the ledger no more, and put the spool on disk."""
         self.watcher.stop()
+        self.shadow.stop()
+        self.keeper.close()
         self.spool.close()
 
 
@@ -103,15 +138,44 @@ class Stations(Mapping[str, Station]):
         raise UnknownLine(f"this server does not have the line asked for; it has {known}")
 
 
+def _watcher(store: Store, line: LineKey, settings: Settings) -> Watcher:
+    """What follows the line's ledger; its memory is beside the cached bundles."""
+    folder = settings.cache_folder(line) / MEMORY
+    keys = read_public_keys(settings.release_keys) if settings.release_keys else None
+    limits = GuardLimits(
+        frames=settings.guard_frames,
+        errors=settings.guard_errors,
+        latency_ms=settings.guard_latency_ms,
+        slow=settings.guard_slow,
+    )
+    return Watcher(
+        KnownLedger(store, line, folder, keys),
+        Preparer(store, line, settings),
+        Guard(limits),
+        GivenUp(folder),
+        Pace(settings.poll_s, settings.retry_s, settings.probation_s),
+        Fallbacks(settings.host, settings.record_fallbacks),
+    )
+
+
 def _late_policy(settings: Settings) -> LatePolicy:
     deadline_s = math.inf if settings.deadline_ms is None else settings.deadline_ms / 1000
     return LatePolicy(deadline_s, Label(settings.late))
 
 
-def _spool_limits(settings: Settings) -> SpoolLimits:
-    return SpoolLimits(
-        segment_bytes=settings.spool_segment_mib * MIB,
-        max_bytes=settings.spool_max_mib * MIB,
+def _spool(settings: Settings, line: LineKey, sinks: Sequence[str]) -> Spool:
+    """The spool of a line; what all of `sinks` have may be deleted."""
+    folder, max_bytes = settings.spool_folder(line), settings.spool_max_mib * MIB
+    limits = SpoolLimits(
+        segment_bytes=min(settings.spool_segment_mib * MIB, max_bytes // 4),
+        max_bytes=max_bytes,
         commit_s=settings.commit_ms / 1000,
         strict=settings.strict,
+        when_full=settings.when_spool_full,
+        keep_s=settings.spool_keep_h * 3600,
     )
+    return Spool(folder, limits, lambda: shipped_below(folder, sinks), first_free(folder))
+
+
+def _keep_limits(settings: Settings) -> KeepLimits:
+    return KeepLimits(settings.keep_share, settings.keep_mib * MIB)

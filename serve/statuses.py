@@ -51,12 +51,14 @@ class Problem:
         code: Stable short code.
         message: One of our own messages.
         error_id: Under which the server's log tells more; empty when the message tells all.
+        retry_after_s: When to try again, at the earliest; 0: it would not help, or nobody knows.
     """
 
     status: grpc.StatusCode
     code: str
     message: str
     error_id: str = ""
+    retry_after_s: float = 0.0
 
 
 def problem(error: Exception) -> Problem:

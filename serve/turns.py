@@ -28,11 +28,12 @@ class Stream(NamedTuple):
 class Waiter:
     """A frame that waits; `tell` is called once, with why it is refused or empty for its turn."""
 
-    __slots__ = ("deadline", "is_over", "stream", "tell")
+    __slots__ = ("deadline", "is_over", "since", "stream", "tell")
 
     def __init__(self, stream: Stream, deadline: float, tell: Callable[[str], None]) -> None:
         """Wait until `deadline` at most (on `time.monotonic`'s clock)."""
         self.stream, self.deadline, self.tell = stream, deadline, tell
+        self.since = time.monotonic()
         self.is_over = False
 
 
@@ -83,10 +84,25 @@ class Turns:
         """Whether any frame waits."""
         return bool(self._heap)
 
+    @property
+    def has_free(self) -> bool:
+        """Whether a frame would have its turn at once."""
+        return self._free > 0
+
     def waiting(self) -> dict[Stream, int]:
         """How many frames wait, by stream; those without are left out."""
         with self._lock:
             return {stream: count for stream, count in self._waiting.items() if count}
+
+    def waiting_since(self) -> dict[Stream, tuple[int, float]]:
+        """How many frames wait, and for how many seconds the oldest does, by stream."""
+        now, found = time.monotonic(), dict[Stream, tuple[int, float]]()
+        with self._lock:
+            waiting = [entry[2] for entry in self._heap if not entry[2].is_over]
+        for waiter in waiting:
+            count, oldest_s = found.get(waiter.stream, (0, 0.0))
+            found[waiter.stream] = (count + 1, max(oldest_s, now - waiter.since))
+        return found
 
     def take(self, stream: Stream, deadline: float) -> str:
         """Wait for a turn in the calling thread.

@@ -1,7 +1,9 @@
-"""Follows the ledger of a line: prepares the newest release beside the live one, then swaps.
+"""Follows the ledger of a line: prepares what stands beside the live release, then swaps.
 
 A release that cannot be prepared is not swapped in: the last good one goes on answering, the fault
 is logged, shown by `GetServerInfo` and in the health state, and the release is tried again later.
+One that is to blame itself (it fails its golden frames, its engine fails, it is too slow) is given
+up, which is entered in the ledger as a fallback.
 """
 
 from __future__ import annotations
@@ -11,18 +13,26 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from serve.release import LiveRelease
-from store import batches, documents, layout, ledger
+from serve.fallback import fallback, targets
+from serve.frame import IncomingFrame
+from serve.given_up import MOST_DEATHS, GivenUp
+from serve.guard import Guard
+from serve.known import FILE, MEMORY, Known, KnownLedger
+from serve.prepare import Preparer
+from serve.release import Canary, LiveRelease, LiveSet
+from serve.rows import Row
+from serve.stand_in import holds_check
+from serve.trial import UnfitBundle
+from store import batches, ledger
 from store.errors import InvalidInput, NotFound, VisionError
 from store.keys import LineKey
-from store.ledger import Entry
+from store.ledger import MOST_CANARIES, Entry, Scope, Standing
 from store.root import Store
 
 _log = logging.getLogger(__name__)
-
-Prepare = Callable[[Entry], LiveRelease]
 
 
 @dataclass(frozen=True)
@@ -31,17 +41,28 @@ class Pace:
 
     poll_s: float
     retry_s: float
+    probation_s: float = 60.0
 
 
-def require_line(store: Store, line: LineKey) -> None:
+@dataclass(frozen=True)
+class Fallbacks:
+    """How this host enters what it gave up: its name, and whether it may enter at all."""
+
+    host: str
+    are_recorded: bool = True
+
+
+def require_line(store: Store, line: LineKey, cache: Path | None = None) -> None:
     """Refuse a line that nobody could mean; nothing is created.
 
     A store that is there but cannot be read is waited for like any other, as is a known line
-    without a release.
+    without a release, and any store of a line that was served from this host's `cache` before.
 
     Raises:
         NotFound: when the store's folder does not exist, or the store knows other lines only.
     """
+    if cache is not None and ((cache / MEMORY / FILE).is_file() or holds_check(cache)):
+        return
     try:
         is_there, known = store.exists(""), batches.lines(store)
     except (OSError, InvalidInput) as error:
@@ -58,56 +79,87 @@ def require_line(store: Store, line: LineKey) -> None:
 
 
 class Watcher:
-    """Holds the release that answers and replaces it when the ledger names another."""
+    """Holds the releases that answer and replaces them when the ledger names others."""
 
     def __init__(
         self,
-        store: Store,
-        line: LineKey,
-        prepare: Prepare,
+        known: KnownLedger,
+        preparer: Preparer,
+        guard: Guard,
+        given_up: GivenUp,
         pace: Pace,
-        on_look: Callable[[], None] = lambda: None,
+        fallbacks: Fallbacks,
     ) -> None:
-        """Watch the ledger of `line`.
+        """Watch a ledger.
 
         Args:
-            store: Where the ledger is.
-            line: Whose ledger.
-            prepare: Makes a release ready, or raises; called on the watcher's own thread.
+            known: The ledger.
+            preparer: Makes a release ready; called on the watcher's own thread.
+            guard: Told how each release does, and says when one is to be given up.
+            given_up: The memory of what was given up.
             pace: How often to look.
-            on_look: Called after each look.
+            fallbacks: How they are recorded.
         """
-        self._store, self._line = store, line
-        self._prepare, self._pace, self._on_look = prepare, pace, on_look
-        self._release: LiveRelease | None = None
-        self._seen = -1  # entries in the ledger when it was last read
-        self._retry_at = 0.0
+        self._known, self._preparer, self._pace = known, preparer, pace
+        self._guard, self._given_up, self._fallbacks = guard, given_up, fallbacks
+        self._set = LiveSet()
+        self._is_due = True
+        self._retry_at = self._trusted_at = 0.0
         self._fault = ""
+        self._on_look: Callable[[], None] = lambda: None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
     @property
     def fault(self) -> str:
-        """Why the newest release does not answer; empty when it does."""
+        """Why what stands in the ledger does not answer; empty when it does."""
         return self._fault
 
     def live(self) -> LiveRelease | None:
-        """The release that answers, or None while there is none.
+        """The release that answers wherever no canary does, or None while there is none."""
+        return self._set.live
 
-        Reading a reference is atomic: a frame that has taken the old release keeps it to its end.
+    def releases(self) -> LiveSet:
+        """All that are ready.
+
+        Reading a reference is atomic: a frame that has taken an old release keeps it to its end.
         """
-        return self._release
+        return self._set
 
-    def start(self) -> None:
-        """Look at once, then go on looking in the background."""
+    def choose(self, frame: IncomingFrame) -> LiveRelease | None:
+        """The release that answers a frame, or None while there is none."""
+        return self._set.choose(frame)
+
+    def instead_of(self, failed: LiveRelease) -> LiveRelease | None:
+        """Who answers a frame on which the engine of a release has just failed; counts that."""
+        self._guard.failed(failed.number)
+        return self._set.instead_of(failed)
+
+    def observe(self, frame: IncomingFrame, row: Row) -> None:
+        """Count what a release did; as an observer of the handler."""
+        name, decode_ms, engine_ms = row.get("release"), row.get("decode_ms"), row.get("engine_ms")
+        if isinstance(decode_ms, float) and isinstance(engine_ms, float):
+            number = str(name).rpartition("@")[2]
+            if number.isdecimal():
+                self._guard.answered(int(number), decode_ms + engine_ms)
+
+    def start(self, on_look: Callable[[], None] = lambda: None) -> None:
+        """Look at once, then go on looking in the background.
+
+        Args:
+            on_look: Called after each look.
+        """
+        self._on_look = on_look
+        self._given_up.begin()
         self._look_safely()
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more; what answers has not ended this process."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._given_up.trust()
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._pace.poll_s):
@@ -115,54 +167,157 @@ class Watcher:
 
     def _look_safely(self) -> None:
         try:
-            self._look()
-        except VisionError as error:
-            self._fail(str(error))
-        except OSError as error:
-            self._fail(f"the store {self._store.url} cannot be read: {error.strerror}")
-        except Exception:  # noqa: BLE001 - the process edge: the line goes on with what it has
-            error_id = uuid.uuid4().hex
-            _log.exception("release cannot be prepared", extra={"error_id": error_id})
-            self._fail(f"unexpected error {error_id}: look for this id in the server's log")
+            self._judge()
+            is_retry = bool(self._fault) and time.monotonic() >= self._retry_at
+            if self._is_due or is_retry or self._known.has_changed():
+                self._is_due = False
+                self._look()
+        except Exception as error:  # noqa: BLE001 - the process edge: the line goes on
+            self._show([_told(error, "the ledger cannot be followed")])
         self._on_look()
 
+    def _judge(self) -> None:
+        """Give up what is over its limits; trust what has answered long enough."""
+        for release in self._set.answering:
+            why = self._guard.verdict(release.number)
+            if why and release.number not in self._given_up.why:
+                _log.error("release is given up", extra={"release": release.name, "why": why})
+                self._given_up.give_up(release.number, why)
+                self._is_due = True
+        if self._set.live and time.monotonic() >= self._trusted_at:
+            self._given_up.trust()
+
     def _look(self) -> None:
-        """Swap when the ledger names another release than the one that answers."""
-        count = len(documents.numbers(self._store, layout.releases(self._line)))
-        is_retry = bool(self._fault) and time.monotonic() >= self._retry_at
-        if count == self._seen and not is_retry:
-            return
-        self._seen = count
-        newest = ledger.live(ledger.entries(self._store, self._line))
-        if newest is None or (self._release and newest.number < self._release.number):
-            raise NotFound(
-                f"the ledger of line {self._line} in {self._store.url} has {count} entries: check "
-                "that the store can be reached, or promote a bundle"
-            )
-        if self._release is None or newest.number != self._release.number:
-            self._swap(newest)
-        self._fault = ""
-
-    def _swap(self, newest: Entry) -> None:
-        name, old = newest.release_of(self._line), self._release
-        if old is not None and old.bundle.name == newest.bundle:
-            self._release = old.renamed(name, newest.number)
-        else:
-            self._release = self._prepare(newest)
-        _log.info(
-            "release is live",
-            extra={
-                "release": name,
-                "bundle": newest.bundle,
-                "engine": self._release.engine,
-                "replaced": old.name if old else "",
-            },
+        """Make ready what stands, swap, and record what was given up."""
+        known = self._known.look()
+        faults = [known.fault] if known.fault else []
+        stands = ledger.standing(known.believed)
+        self._doubt(stands)
+        live = self._first_ready(targets(stands, self._given_up.why), faults)
+        canaries = tuple(
+            Canary(entry.scope or Scope(), release)
+            for entry in stands.canaries[:MOST_CANARIES]
+            if (release := self._unless_given_up(entry, faults))
         )
+        faults += [
+            f"canary {entry.release_of(self._known.line)} is one too many: {MOST_CANARIES} answer"
+            for entry in stands.canaries[MOST_CANARIES:]
+        ]
+        shadow = self._unless_given_up(stands.shadow, faults) if stands.shadow else None
+        self._swap(LiveSet(live or self._set.live, canaries, shadow), stands)
+        faults += self._unfollowed(stands)
+        self._show(faults)
+        if known.is_current and self._fallbacks.are_recorded:
+            self._record(known, stands)
 
-    def _fail(self, message: str) -> None:
-        answering = self._release.name if self._release else "nothing"
-        fault = f"{message} ({answering} answers)"
-        if fault != self._fault:
+    def _doubt(self, stands: Standing) -> None:
+        """Give up a release that seems to end the process, if there is one to go back to."""
+        live = stands.live
+        if live and live.number == self._given_up.suspect and stands.earlier:
+            why = f"the server ended {MOST_DEATHS} times in a row soon after taking it"
+            _log.error("release is given up", extra={"release": live.number, "why": why})
+            self._given_up.give_up(live.number, why)
+
+    def _first_ready(self, entries: list[Entry], faults: list[str]) -> LiveRelease | None:
+        for entry in entries:
+            if not self._set.live:
+                self._given_up.take(entry.number)
+            if release := self._ready(entry, faults):
+                return release
+        return None
+
+    def _unless_given_up(self, entry: Entry, faults: list[str]) -> LiveRelease | None:
+        return None if entry.number in self._given_up.why else self._ready(entry, faults)
+
+    def _ready(self, entry: Entry, faults: list[str]) -> LiveRelease | None:
+        """The release of an entry, prepared unless its bundle is loaded; None with a fault."""
+        name = entry.release_of(self._known.line)
+        for loaded in self._set.loaded:
+            if loaded.name == name:
+                return loaded
+            if loaded.bundle.name == entry.bundle:
+                return loaded.renamed(name, entry.number)
+        try:
+            if self._set.live is None:
+                return self._preparer.prepare(entry)
+            return self._preparer.prepare_beside(entry, self._stopping.is_set)
+        except UnfitBundle as error:
+            _log.error("release is given up", extra={"release": name, "why": str(error)})
+            self._given_up.give_up(entry.number, str(error))
+        except Exception as error:  # noqa: BLE001 - the process edge: others can still be ready
+            faults.append(_told(error, "release cannot be prepared"))
+        return None
+
+    def _swap(self, new: LiveSet, stands: Standing) -> None:
+        """Let the new set answer from the next frame on."""
+        old = self._set
+        good = {entry.bundle for entry in stands.earlier}
+        spare = next(
+            (
+                each
+                for each in (old.live, old.spare)
+                if each and new.live and each.bundle.name in good - {new.live.bundle.name}
+            ),
+            None,
+        )
+        self._set = replace(new, spare=spare)
+        if self._set.live and self._set.live is not old.live:
+            self._given_up.take(self._set.live.number)
+            self._trusted_at = time.monotonic() + self._pace.probation_s
+        self._guard.keep({release.number for release in self._set.answering})
+        _log_swap(old, self._set)
+        if self._set != old:
+            self._preparer.prune({release.bundle.name for release in self._set.loaded})
+
+    def _unfollowed(self, stands: Standing) -> list[str]:
+        """What was given up and stands all the same, because nobody could say so to the store."""
+        return [
+            f"{entry.release_of(self._known.line)} is given up: {self._given_up.why[entry.number]}"
+            for entry in stands.entries
+            if entry.number in self._given_up.why
+        ]
+
+    def _record(self, known: Known, stands: Standing) -> None:
+        """Enter the first fallback that the ledger does not have; the next look enters the next."""
+        draft = fallback(stands, self._set, self._given_up.why, self._fallbacks.host)
+        if draft is None:
+            return
+        try:
+            entry = self._known.record(draft, known.count)
+            _log.warning("fallback is recorded", extra={"entry": entry.number, "why": draft.why})
+        except (VisionError, OSError) as error:  # another server was first, or the store is away
+            _log.warning("fallback is not recorded", extra={"error": str(error)})
+
+    def _show(self, faults: list[str]) -> None:
+        answering = self._set.live.name if self._set.live else "nothing"
+        fault = f"{'; '.join(dict.fromkeys(faults))} ({answering} answers)" if faults else ""
+        if fault and fault != self._fault:
             _log.error("newest release is not live", extra={"fault": fault})
         self._fault = fault
         self._retry_at = time.monotonic() + self._pace.retry_s
+
+
+def _told(error: Exception, what: str) -> str:
+    """An error in words; one that is not ours is in the log, under an id."""
+    if isinstance(error, VisionError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{what}: {error.filename or ''} {error.strerror}"
+    error_id = uuid.uuid4().hex
+    _log.error(what, exc_info=error, extra={"error_id": error_id})
+    return f"unexpected error {error_id}: look for this id in the server's log"
+
+
+def _log_swap(old: LiveSet, new: LiveSet) -> None:
+    before = {release.name for release in old.answering}
+    for release in new.answering:
+        if release.name not in before:
+            _log.info(
+                "release is live",
+                extra={
+                    "release": release.name,
+                    "bundle": release.bundle.name,
+                    "engine": release.engine,
+                    "replaced": old.live.name if old.live else "",
+                },
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from store.keys import BatchKey, LineKey
 
 LANDING = "landing"
@@ -60,6 +62,16 @@ def label_manifests(key: BatchKey) -> str:
 def artifacts(key: LineKey, kind: str) -> str:
     """The folder of a kind of content-named artifact: snapshots, models, evaluations, bundles."""
     return f"{line(key)}/{kind}"
+
+
+def decisions(key: LineKey, day: date | None = None) -> str:
+    """What the line's servers decided, as Parquet; of one day of receipt (UTC) when it is given.
+
+    >>> decisions(LineKey("turin", "press-3"), date(2026, 11, 21))
+    'lines/turin/press-3/decisions/date=2026-11-21'
+    """
+    folder = f"{line(key)}/decisions"
+    return folder if day is None else f"{folder}/date={day.isoformat()}"
 
 
 def releases(key: LineKey) -> str:

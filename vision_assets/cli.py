@@ -6,24 +6,23 @@ import getpass
 import json
 import signal
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from pydantic import ValidationError
 
 from resources.store import store_url
-from store import artifacts, batches, landing, layout, ledger, tables
+from store import batches, landing, layout, tables
 from store.errors import InvalidInput, NotFound, VisionError
 from store.keys import BatchKey, LineKey
 from store.root import Store
 from vision_assets import config, listing
-from vision_assets.deployment import promote as deployment
+from vision_assets.exporting import COMMANDS as EXPORTING
 from vision_assets.labels.formats.registry import LAYOUTS
 from vision_assets.labels.line_settings import DEFAULT_CAMERA
+from vision_assets.options import json_option, line_options, require_known
+from vision_assets.releasing import COMMANDS
 from vision_assets.simulation.settings import UNSEEN_KINDS, Material, SimulationSettings
 from vision_assets.terminal import (
     program,
@@ -38,31 +37,8 @@ from vision_assets.terminal import (
 if TYPE_CHECKING:
     from jobs.lineage import LineResult
 
-R = TypeVar("R")
-
 MATERIALS = get_args(Material)
 LAYOUT_NAMES = sorted(LAYOUTS)
-
-
-def _line_options(required: bool = True) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """``--line S/L`` or ``--site S --line L``, given to the command as `line: LineKey | None`."""
-
-    def decorate(command: Callable[..., R]) -> Callable[..., R]:
-        @click.option("--site", default=None, help="Site; with --line L.")
-        @click.option("--line", default=None, help="Line, as SITE/LINE, or LINE with --site.")
-        @wraps(command)
-        def wrapped(*args: Any, site: str | None, line: str | None, **rest: Any) -> R:  # noqa: ANN401
-            if line is None and required:
-                raise InvalidInput("name the line: --line SITE/LINE, or --site SITE --line LINE")
-            text = f"{site}/{line}" if site and line else line
-            return command(*args, line=LineKey.parse(text) if text else None, **rest)
-
-        return wrapped
-
-    return decorate
-
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="JSON for machines.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -71,6 +47,10 @@ def cli() -> None:
 
     Data is in $VISION_STORE (else .vision/store), runs are in $DAGSTER_HOME (else .vision/dagster).
     """
+
+
+for _command in (*COMMANDS, *EXPORTING):
+    cli.add_command(_command)
 
 
 def main() -> None:
@@ -83,7 +63,7 @@ def main() -> None:
 
 
 @cli.command()
-@_line_options()
+@line_options()
 @click.option("--batch", required=True, help="Name of the batch.")
 @click.option("--frames", default=200, show_default=True, type=click.IntRange(1))
 @click.option("--defect-rate", default=0.15, show_default=True, type=click.FloatRange(0, 1))
@@ -96,7 +76,7 @@ def main() -> None:
 @click.option("--unseen-kind", default="burr", show_default=True, type=click.Choice(UNSEEN_KINDS))
 @click.option("--unseen-share", default=0.0, show_default=True, help="Drift: of the defects.")
 @click.option("--mix", is_flag=True, help="Even into a line that has frames of real parts.")
-@_json_option
+@json_option
 def simulate(line: LineKey, batch: str, mix: bool, as_json: bool, **knobs: Any) -> None:  # noqa: ANN401
     """Render a production batch into the landing area."""
     from vision_assets.simulation.simulate import simulate as render
@@ -121,13 +101,13 @@ def simulate(line: LineKey, batch: str, mix: bool, as_json: bool, **knobs: Any) 
 @cli.command(name="import")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--layout", "form", required=True, type=click.Choice(LAYOUT_NAMES))
-@_line_options()
+@line_options()
 @click.option("--batch", default="", help="Name of the batch; with --batch-by, its beginning.")
 @click.option("--batch-by", default="", help="Regular expression on the path; group 1 names it.")
 @click.option("--good", multiple=True, help="A folder or class that means good; may be repeated.")
 @click.option("--no-good", is_flag=True, help="The data set has defects only, and is meant to.")
 @click.option("--camera", default=DEFAULT_CAMERA, show_default=True, help="Where none is named.")
-@_json_option
+@json_option
 def import_(
     path: Path,
     form: str,
@@ -162,7 +142,7 @@ def import_(
 
 
 @cli.command()
-@_line_options()
+@line_options()
 @click.option("--promote", is_flag=True, help="Make the bundle live when its gates pass.")
 @click.option("--force", metavar="REASON", default="", help="Promote although gates failed.")
 @click.option(
@@ -172,11 +152,11 @@ def import_(
     default=None,
     help="YAML that states the line's settings; they stay in force.",
 )
-@_json_option
+@json_option
 def run(line: LineKey, promote: bool, force: str, file: Path | None, as_json: bool) -> None:
     """Materialise everything the line is missing, through Dagster, and show the figures."""
     store = Store(store_url())
-    _known(store, line)
+    require_known(store, line)
     if file is not None:
         _change_settings(store, line, file, as_json)
     try:
@@ -199,11 +179,11 @@ def run(line: LineKey, promote: bool, force: str, file: Path | None, as_json: bo
 
 @cli.command()
 @click.argument("line", metavar="SITE/LINE")
-@_json_option
+@json_option
 def settings(line: str, as_json: bool) -> None:
     """Show a line's settings in force, and which differ from the defaults."""
     store, key = Store(store_url()), LineKey.parse(line)
-    _known(store, key)
+    require_known(store, key)
     present, defaults = config.load(store, key), config.flat(config.LineConfig())
     rows = [
         {"setting": name, "value": value, "default": defaults[name]}
@@ -213,7 +193,7 @@ def settings(line: str, as_json: bool) -> None:
 
 
 @cli.command()
-@_json_option
+@json_option
 def lines(as_json: bool) -> None:
     """List the lines that the store knows."""
     store = Store(store_url())
@@ -223,12 +203,12 @@ def lines(as_json: bool) -> None:
 
 
 @cli.command(name="batches")
-@_line_options()
-@_json_option
+@line_options()
+@json_option
 def batches_(line: LineKey, as_json: bool) -> None:
     """List the batches of a line."""
     store = Store(store_url())
-    _known(store, line)
+    require_known(store, line)
     landed = {key.batch for key in landing.complete_batches(store, line)}
     names = sorted(landed | {key.batch for key in batches.ingested(store, line)})
     rows = [
@@ -239,11 +219,11 @@ def batches_(line: LineKey, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("batch")
-@_json_option
+@json_option
 def quarantine(batch: str, as_json: bool) -> None:
     """List the broken files of a batch (SITE/LINE/BATCH) with their reasons."""
     store, key = Store(store_url()), BatchKey.parse(batch)
-    _known(store, key.line_key)
+    require_known(store, key.line_key)
     manifest = batches.manifest(store, key)
     if manifest is None:
         names = ", ".join(each.batch for each in batches.ingested(store, key.line_key)) or "none"
@@ -254,99 +234,6 @@ def quarantine(batch: str, as_json: bool) -> None:
         for row in tables.read_table(store, file).select("file", "reason", "message").to_dicts()
     ]
     show_rows(rows, as_json, f"no file of {batch} is in quarantine")
-
-
-@cli.command()
-@click.argument("line", metavar="SITE/LINE")
-@_json_option
-def releases(line: str, as_json: bool) -> None:
-    """List the ledger of a line, oldest first."""
-    store, key = Store(store_url()), LineKey.parse(line)
-    _known(store, key)
-    rows = [listing.entry_row(key, entry) for entry in ledger.entries(store, key)]
-    show_rows(rows, as_json, f"line {line} has no release")
-
-
-@cli.command()
-@click.argument("line", metavar="SITE/LINE")
-@click.option("--time", default=None, help="ISO 8601; without a zone it is UTC. Default: now.")
-@_json_option
-def at(line: str, time: str | None, as_json: bool) -> None:
-    """Say what was live on a line at a time."""
-    store, key = Store(store_url()), LineKey.parse(line)
-    _known(store, key)
-    moment = _moment(time) if time else None
-    entry = ledger.live(ledger.entries(store, key), moment)
-    show_rows(
-        [listing.entry_row(key, entry)] if entry else [], as_json, f"nothing was live on {line}"
-    )
-
-
-@cli.command()
-@click.argument("line", metavar="SITE/LINE")
-@click.option("--bundle", default=None, help="Name of the bundle; default: the line's newest.")
-@click.option("--why", default="", help="The reason; stays in the ledger.")
-@click.option("--force", metavar="REASON", default="", help="Promote although gates failed.")
-@_json_option
-def promote(line: str, bundle: str | None, why: str, force: str, as_json: bool) -> None:
-    """Make a bundle the live release of its line."""
-    store, key = Store(store_url()), LineKey.parse(line)
-    _known(store, key)
-    current = artifacts.current(store, key, "bundles")
-    name = bundle or (current.name if current else None)
-    if name is None:
-        raise NotFound(f"line {line} has no bundle: vision-assets run --line {line}")
-    before = len(ledger.entries(store, key))
-    reason = "; ".join(filter(None, (force, why)))
-    entry = deployment.promote(
-        store, key, name, who=getpass.getuser(), why=reason, force=bool(force)
-    )
-    if entry.number <= before and not as_json:
-        click.echo("same bundle as live, nothing to promote")
-    _tell_dagster(key, entry)
-    show_rows([listing.entry_row(key, entry)], as_json, "")
-
-
-@cli.command()
-@click.argument("line", metavar="SITE/LINE")
-@click.option("--to", type=int, default=None, help="Number of the release; default: the last.")
-@click.option("--why", required=True, help="The reason; stays in the ledger.")
-@_json_option
-def rollback(line: str, to: int | None, why: str, as_json: bool) -> None:
-    """Make the bundle of an earlier release live again."""
-    store, key = Store(store_url()), LineKey.parse(line)
-    _known(store, key)
-    entry = deployment.rollback(store, key, who=getpass.getuser(), why=why, to=to)
-    _tell_dagster(key, entry)
-    show_rows([listing.entry_row(key, entry)], as_json, "")
-
-
-def _known(store: Store, line: LineKey) -> None:
-    """Refuse a line that the store does not know: it is likely to be misspelt.
-
-    Raises:
-        NotFound: with the lines that there are.
-    """
-    known = batches.lines(store)
-    if line in known:
-        return
-    there = (
-        f"there are: {', '.join(map(str, known))}"
-        if known
-        else "deliver one with `vision-assets simulate` or `vision-assets import`"
-    )
-    raise NotFound(f"no line {line}: it has no batch and no delivery; {there}")
-
-
-def _tell_dagster(line: LineKey, entry: ledger.Entry) -> None:
-    """Show a release in Dagster's UI; the ledger has it already, so a fault there is a warning."""
-    from jobs.deploy import report_release
-
-    try:
-        report_release(line, entry)
-    except Exception as error:  # noqa: BLE001 - whatever Dagster's storage raises
-        said = f"the release is made, but Dagster's UI was not told of it: {error}"
-        click.secho(f"warning: {said}", fg="yellow", err=True)
 
 
 def _change_settings(store: Store, line: LineKey, file: Path, is_quiet: bool) -> None:
@@ -425,11 +312,3 @@ def _settings(store: Store, line: LineKey) -> config.LineConfig:
         return config.load(store, line)
     except NotFound:
         return config.LineConfig()
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidInput(f"--time {text!r} is not ISO 8601, such as 2026-11-21T14:20") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from store import batches, landing, ledger
 from store.keys import BatchKey, LineKey
 from store.root import Store
+from store.signing import PublicKeys
+
+if TYPE_CHECKING:
+    from vision_assets.deployment.compare import Report
+    from vision_assets.deployment.differences import Difference
+
+MOST_CHANGED = 30
+"""Changed parts that are shown to people."""
 
 
 def line_row(store: Store, line: LineKey) -> dict[str, Any]:
@@ -34,16 +43,85 @@ def batch_row(store: Store, key: BatchKey, landed: set[str]) -> dict[str, Any]:
     }
 
 
-def entry_row(line: LineKey, entry: ledger.Entry) -> dict[str, Any]:
-    """An entry of the ledger."""
+def roles(stands: ledger.Standing) -> dict[int, str]:
+    """What each entry that stands is, by its number."""
+    found = {canary.number: "canary" for canary in stands.canaries}
+    for role, entry in (("live", stands.live), ("shadow", stands.shadow)):
+        if entry:
+            found[entry.number] = role
+    return found
+
+
+def entry_row(
+    line: LineKey,
+    entry: ledger.Entry,
+    roles: Mapping[int, str] | None = None,
+    keys: PublicKeys | None = None,
+) -> dict[str, Any]:
+    """An entry of the ledger.
+
+    Args:
+        line: Whose ledger.
+        entry: One of its entries.
+        roles: What stands; None leaves that column out.
+        keys: To verify signatures with; None shows who claims to have signed.
+    """
+    standing = {} if roles is None else {"stands": roles.get(entry.number, "-")}
     return {
         "release": entry.release_of(line),
         "time": entry.time.isoformat(timespec="seconds"),
         "action": entry.action + (" (forced)" if entry.forced else ""),
+        **standing,
         "bundle": entry.bundle,
+        "scope": str(entry.scope) if entry.scope else "-",
+        "ends": entry.ends or "-",
+        "signed": _signed(line, entry, keys),
         "who": entry.who,
         "why": entry.why or "-",
     }
+
+
+def _signed(line: LineKey, entry: ledger.Entry, keys: PublicKeys | None) -> str:
+    if not entry.signature:
+        return "-"
+    if keys is None:
+        return f"{entry.key} (not verified)"
+    return f"WRONG: {fault}" if (fault := keys.fault(line, entry)) else entry.key
+
+
+def report_lines(report: Report) -> list[str]:
+    """The A/B report for people."""
+    parts, frames = (" and ".join(map(str, each)) for each in (report.parts, report.frames))
+    lines = [
+        f"{report.kind}: {report.new} against {report.old} ({', '.join(report.releases)})",
+        f"  {parts} parts, {frames} frames",
+        *(f"  note: {note}" for note in report.notes),
+        *(_difference_line(each) for each in report.differences),
+    ]
+    if report.table:
+        labels = list(report.table)
+        lines.append(f"  {'parts':<16}" + "".join(f"{f'now {label}':>12}" for label in labels))
+        lines += [
+            f"  {f'was {old}':<16}" + "".join(f"{row[new]:>12}" for new in labels)
+            for old, row in report.table.items()
+        ]
+    for each in report.changed[:MOST_CHANGED]:
+        lines.append(
+            f"  {each.part}: {each.old} -> {each.new}, "
+            f"score {each.old_score:.3f} -> {each.new_score:.3f}"
+        )
+    if len(report.changed) > MOST_CHANGED:
+        lines.append(f"  and {len(report.changed) - MOST_CHANGED} further parts; --json has all")
+    return lines
+
+
+def _difference_line(found: Difference) -> str:
+    pairs = "" if found.only_old is None else f", {found.only_new} more and {found.only_old} fewer"
+    return (
+        f"  {found.label.value:<7} {found.old.count} of {found.old.of} ({found.old.rate:.1%}) -> "
+        f"{found.new.count} of {found.new.of} ({found.new.rate:.1%}){pairs}: "
+        f"{found.difference:+.1%} [{found.low:+.1%}, {found.high:+.1%}], p = {found.p:.3g}"
+    )
 
 
 def shown(value: object) -> str:

@@ -19,14 +19,14 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from serve.front.call import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Call
-from serve.front.calls import INSPECT, INSPECT_STREAM, Plain, accept, time_left_s
+from serve.front.calls import INSPECT, INSPECT_STREAM, Desk, Plain, time_left_s
 from serve.front.connection import Connection, Limits
 from serve.front.frames import ProtocolError
 from serve.handler import Arrival, Failure, Handler, Outcome
 from serve.messages import NOBODY, to_answer, trailing
 from serve.rows import Identity
-from serve.station import Stations
-from serve.statuses import problem, status_number
+from serve.statuses import Problem, problem, status_number
+from serve.tokens import Grant
 from serve.turns import Turns
 from store.errors import VisionError
 
@@ -69,7 +69,7 @@ class Front:
     def __init__(
         self,
         listener: socket.socket,
-        stations: Stations,
+        desk: Desk,
         turns: Turns,
         plain: Mapping[str, Plain],
         limits: Limits,
@@ -79,13 +79,13 @@ class Front:
 
         Args:
             listener: Bound and listening; closed by `drain`.
-            stations: Who answers frames.
+            desk: Who takes frames.
             turns: Those of the stations; there are as many workers as turns.
             plain: Other unary calls by path.
             limits: Of one connection.
             connections: How many there may be; further ones are closed at once.
         """
-        self._listener, self._stations, self._turns = listener, stations, turns
+        self._listener, self._desk, self._turns = listener, desk, turns
         self._plain, self._limits, self._most = dict(plain), limits, connections
         self._peers: dict[int, _Peer] = {}
         self._epoll = select.epoll()
@@ -288,30 +288,43 @@ class Front:
 
     def _begin(self, peer: _Peer, call: Call, message: bytes) -> None:
         """Ask for the turn of a frame, or answer another call at once."""
-        if call.path in self._plain:
-            self._answer_plain(peer, call, message)
+        grant = self._desk.access.authorise(call.path, call.metadata.items())
+        if isinstance(grant, Problem):
+            self._close_call(peer, call, grant)
+        elif call.path in self._plain:
+            self._answer_plain(peer, call, message, grant)
+        else:
+            self._ask_turn(peer, call, message, grant)
+
+    def _ask_turn(self, peer: _Peer, call: Call, message: bytes, grant: Grant) -> None:
+        traceparent = call.metadata.get("traceparent", "")
+        handler, taken = self._desk.accept(message, grant, traceparent)
+        if handler is None or isinstance(taken, Failure):
+            assert isinstance(taken, Failure)
+            self._send_outcome(peer, call, taken, NOBODY)
             return
-        accepted = accept(self._stations, message)
-        if isinstance(accepted, Failure):
-            self._send_outcome(peer, call, accepted, NOBODY)
-            return
-        handler, arrival = accepted
-        job = _Job(peer, call, handler, arrival)
+        job = _Job(peer, call, handler, taken)
         failed = handler.queue(
-            arrival, time_left_s(call.metadata), lambda why: self._ready.put((job, why))
+            taken, time_left_s(call.metadata), lambda why: self._ready.put((job, why))
         )
         if failed is not None:
             self._send_outcome(peer, call, failed, handler.identity)
 
-    def _answer_plain(self, peer: _Peer, call: Call, message: bytes) -> None:
+    def _answer_plain(self, peer: _Peer, call: Call, message: bytes, grant: Grant) -> None:
         try:
-            data = self._plain[call.path](message).SerializeToString()
+            line, answer = self._plain[call.path](message)
         except VisionError as error:
-            found = problem(error)
-            status = status_number(found.status)
-            self._then(peer, call, lambda c: c.close(call, status, found.message))
-        else:
-            self._then(peer, call, lambda c: c.answer(call, data))
+            self._close_call(peer, call, problem(error))
+            return
+        if refused := self._desk.access.covers(grant, line):
+            self._close_call(peer, call, refused)
+            return
+        data = answer.SerializeToString()
+        self._then(peer, call, lambda c: c.answer(call, data))
+
+    def _close_call(self, peer: _Peer, call: Call, found: Problem) -> None:
+        status, metadata = status_number(found.status), (("error-code", found.code),)
+        self._then(peer, call, lambda c: c.close(call, status, found.message, metadata))
 
     def _work(self) -> None:
         while (item := self._ready.get()) is not None:

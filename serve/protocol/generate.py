@@ -1,4 +1,4 @@
-"""Makes the code beside ``inspection_v1.proto`` again: ``python -m serve.protocol.generate``.
+"""Makes the code beside the protocol files again: ``python -m serve.protocol.generate``.
 
 Needs grpcio-tools (extra ``dev``); a test compares what it gives with what is committed.
 """
@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-PROTOCOL = "serve/protocol/inspection_v1.proto"
+PROTOCOLS = ("serve/protocol/inspection_v1.proto", "serve/protocol/open_inference.proto")
 
 
 def generate(folder: Path) -> int:
@@ -30,7 +30,7 @@ def generate(folder: Path) -> int:
                 f"--python_out={folder}",
                 f"--pyi_out={folder}",
                 f"--grpc_python_out={folder}",
-                PROTOCOL,
+                *PROTOCOLS,
             ]
         )
     )

@@ -146,7 +146,7 @@ class ServerInfoRequest(_message.Message):
     def __init__(self, line: _Optional[str] = ...) -> None: ...
 
 class ServerInfo(_message.Message):
-    __slots__ = ("line", "version", "host", "boot", "release", "bundle", "engine", "engine_build", "live_since", "fault", "workers", "channels", "height_px", "width_px", "classes", "spool", "lines")
+    __slots__ = ("line", "version", "host", "boot", "release", "bundle", "engine", "engine_build", "live_since", "fault", "workers", "channels", "height_px", "width_px", "classes", "spool", "lines", "canaries", "shadow")
     LINE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
@@ -164,6 +164,8 @@ class ServerInfo(_message.Message):
     CLASSES_FIELD_NUMBER: _ClassVar[int]
     SPOOL_FIELD_NUMBER: _ClassVar[int]
     LINES_FIELD_NUMBER: _ClassVar[int]
+    CANARIES_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
     line: str
     version: str
     host: str
@@ -181,7 +183,9 @@ class ServerInfo(_message.Message):
     classes: _containers.RepeatedScalarFieldContainer[str]
     spool: SpoolInfo
     lines: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, line: _Optional[str] = ..., version: _Optional[str] = ..., host: _Optional[str] = ..., boot: _Optional[str] = ..., release: _Optional[str] = ..., bundle: _Optional[str] = ..., engine: _Optional[str] = ..., engine_build: _Optional[str] = ..., live_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fault: _Optional[str] = ..., workers: _Optional[int] = ..., channels: _Optional[int] = ..., height_px: _Optional[int] = ..., width_px: _Optional[int] = ..., classes: _Optional[_Iterable[str]] = ..., spool: _Optional[_Union[SpoolInfo, _Mapping]] = ..., lines: _Optional[_Iterable[str]] = ...) -> None: ...
+    canaries: _containers.RepeatedScalarFieldContainer[str]
+    shadow: str
+    def __init__(self, line: _Optional[str] = ..., version: _Optional[str] = ..., host: _Optional[str] = ..., boot: _Optional[str] = ..., release: _Optional[str] = ..., bundle: _Optional[str] = ..., engine: _Optional[str] = ..., engine_build: _Optional[str] = ..., live_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fault: _Optional[str] = ..., workers: _Optional[int] = ..., channels: _Optional[int] = ..., height_px: _Optional[int] = ..., width_px: _Optional[int] = ..., classes: _Optional[_Iterable[str]] = ..., spool: _Optional[_Union[SpoolInfo, _Mapping]] = ..., lines: _Optional[_Iterable[str]] = ..., canaries: _Optional[_Iterable[str]] = ..., shadow: _Optional[str] = ...) -> None: ...
 
 class SpoolInfo(_message.Message):
     __slots__ = ("next_sequence", "synced_sequence", "bytes", "dropped", "fault")

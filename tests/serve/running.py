@@ -61,6 +61,8 @@ def settings_for(folder: Path, **given: object) -> Settings:
         "workers": 2,
         "poll_s": 0.05,
         "retry_s": 0.2,
+        "monitor": "",  # servers of other tests would take its port; its tests switch it on
+        "ship": False,  # a process more for each server; its tests switch it on
         "drain_s": 120,  # tests never wait for it, however slow the machine is
     }
     return load(quick | given)
@@ -131,6 +133,8 @@ class Process:
             "VISION_SERVE_SPOOL": str(settings.spool),
             "VISION_SERVE_CACHE": str(settings.cache),
             "VISION_SERVE_POLL_S": "0.05",
+            "VISION_SERVE_SHIP": os.environ.get("VISION_SERVE_SHIP", "0"),
+            "VISION_SERVE_MONITOR": os.environ.get("VISION_SERVE_MONITOR", ""),
         }
         with open(folder / "log.jsonl", "ab") as log:
             self.child = subprocess.Popen(

@@ -21,7 +21,7 @@ from serve import spool
 from serve.client import Client
 from serve.frame import IncomingFrame
 from serve.handler import Decision, Failure, Handler, LatePolicy, Unjudged
-from serve.release import LiveRelease
+from serve.release import LiveRelease, LiveSet
 from serve.rows import Identity, Row
 from serve.segment import MAX_PAYLOAD_BYTES
 from serve.server import Server
@@ -91,7 +91,7 @@ def test_failing_engine_gives_an_id_and_the_log_the_rest(
     status: str,
 ) -> None:
     release = release_with(live, BrokenEngine(error))
-    handler = Handler(IDENTITY, lambda: release, rows, turns(1), LatePolicy())
+    handler = Handler(IDENTITY, LiveSet(release), rows, turns(1), LatePolicy())
     for _ in range(3):  # the worker is free again each time
         outcome = handler.answer(FRAME)
     assert isinstance(outcome, Failure)
@@ -113,7 +113,7 @@ def test_outputs_that_are_no_numbers_are_reviewed_and_recorded(
     engine = BrokenEngine()
     engine.let_go.set()
     release = release_with(live, engine)
-    outcome = Handler(IDENTITY, lambda: release, rows, turns(1), LatePolicy()).answer(FRAME)
+    outcome = Handler(IDENTITY, LiveSet(release), rows, turns(1), LatePolicy()).answer(FRAME)
     assert isinstance(outcome, Decision)
     (row,) = spool.read(tmp_path / "rows")
     assert row["verdict"] == "REVIEW"
@@ -124,7 +124,7 @@ def test_no_more_frames_are_worked_on_than_there_are_workers(
 ) -> None:
     engine = BrokenEngine()
     release = release_with(live, engine)
-    handler = Handler(IDENTITY, lambda: release, rows, turns(2), LatePolicy())
+    handler = Handler(IDENTITY, LiveSet(release), rows, turns(2), LatePolicy())
     threads = [threading.Thread(target=handler.answer, args=(FRAME,)) for _ in range(5)]
     for thread in threads:
         thread.start()
@@ -144,7 +144,7 @@ def test_frame_is_not_judged_when_nothing_can_be_recorded(
 ) -> None:
     closed = Spool(tmp_path / "closed")
     closed.close()
-    handler = Handler(IDENTITY, station(live[0]).watcher.live, closed, turns(1), LatePolicy())
+    handler = Handler(IDENTITY, station(live[0]).watcher, closed, turns(1), LatePolicy())
     outcome = handler.answer(FRAME)
     assert isinstance(outcome, Failure)
     assert (outcome.sequence, outcome.problem.code) == (0, "unavailable")
@@ -157,14 +157,14 @@ def test_row_that_cannot_be_made_is_answered_logged_and_ends_nothing(
     release = station(live[0]).watcher.live()
     assert release is not None
     spoilt = replace(release, graph_hash="x" * MAX_PAYLOAD_BYTES)
-    outcome = Handler(IDENTITY, lambda: spoilt, rows, turns(1), LatePolicy()).answer(FRAME)
+    outcome = Handler(IDENTITY, LiveSet(spoilt), rows, turns(1), LatePolicy()).answer(FRAME)
     assert isinstance(outcome, Failure)
     assert (outcome.problem.status.name, outcome.sequence) == ("INTERNAL", 1)
     (row,) = spool.read(tmp_path / "rows")
     assert row["error_id"] == outcome.problem.error_id
 
     nameless = replace(release, name="x" * MAX_PAYLOAD_BYTES)
-    outcome = Handler(IDENTITY, lambda: nameless, rows, turns(1), LatePolicy()).answer(FRAME)
+    outcome = Handler(IDENTITY, LiveSet(nameless), rows, turns(1), LatePolicy()).answer(FRAME)
     assert isinstance(outcome, Failure)
     assert (outcome.problem.status.name, outcome.sequence) == ("INTERNAL", 0)
     assert outcome.problem.error_id
@@ -176,7 +176,7 @@ def test_late_frame_gets_the_verdict_of_the_policy_and_a_row(
     live: tuple[Server, Client], rows: Spool, tmp_path: Path, label: Label
 ) -> None:
     taken = turns(1)
-    handler = Handler(IDENTITY, station(live[0]).watcher.live, rows, taken, LatePolicy(60, label))
+    handler = Handler(IDENTITY, station(live[0]).watcher, rows, taken, LatePolicy(60, label))
     assert taken.take(Stream("other/line", "c"), math.inf) == ""
     outcome = handler.answer(FRAME, time_left_s=0.05)
     assert isinstance(outcome, Unjudged)
@@ -193,7 +193,7 @@ def test_frame_that_finds_its_queue_full_is_answered_at_once(
     live: tuple[Server, Client], rows: Spool
 ) -> None:
     taken = Turns(1, Shares(), most_waiting=1)
-    handler = Handler(IDENTITY, station(live[0]).watcher.live, rows, taken, LatePolicy())
+    handler = Handler(IDENTITY, station(live[0]).watcher, rows, taken, LatePolicy())
     assert taken.take(Stream("other/line", "c"), math.inf) == ""
     waiting = threading.Thread(target=handler.answer, args=(FRAME,))
     waiting.start()
@@ -215,9 +215,7 @@ def test_who_only_watches_never_touches_an_answer(
         seen.append(row["sequence"])
         raise RuntimeError("broken observer")
 
-    handler = Handler(
-        IDENTITY, station(live[0]).watcher.live, rows, turns(1), LatePolicy(), [broken]
-    )
+    handler = Handler(IDENTITY, station(live[0]).watcher, rows, turns(1), LatePolicy(), [broken])
     assert isinstance(handler.answer(FRAME), Decision)
     assert seen == [1]
     assert rows.state().next_sequence == 2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.printed import InspectTable, info_lines, reason_text
+from serve.printed import InspectTable, info_lines, reason_text, spool_line
 
 ROW = {"verdict": "PASS", "score": 0.02, "reasons": [], "release": "a/b@1", "latency_ms": 1.25}
 
@@ -30,6 +30,28 @@ def test_columns_stand_under_their_names() -> None:
         assert lines[0].index(name) == lines[1].index(value)
     assert len(lines[0]) == len(lines[1])
     assert table.line(ROW | {"file": "/x/b/y.png"}).startswith("b/y.png ")
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ({"verdict": "PASS", "score": 0.25, "release": "a/b@1"}, ["PASS", "0.250", "a/b@1"]),
+        ({"verdict": "REVIEW", "score": None, "release": ""}, ["REVIEW", "-"]),  # a late frame
+        ({"error": "empty", "release": "a/b@1"}, ["ERROR", "empty", "a/b@1"]),
+        (
+            {
+                "kind": "shadow",
+                "shadow_verdict": "REJECT",
+                "shadow_score": 0.5,
+                "shadow_release": "a/b@2",
+            },
+            ["(REJECT)", "0.500", "a/b@2"],
+        ),
+    ],
+)
+def test_every_kind_of_row_is_a_line(row: dict[str, object], shown: list[str]) -> None:
+    about = {"sequence": 7, "received_at": "2026-11-21T10:00:00", "camera": "", "frame_id": "f"}
+    assert spool_line(about | row).split() == ["7", "2026-11-21T10:00:00", "-", "f", *shown]
 
 
 def test_a_table_needs_no_release_and_no_files() -> None:

@@ -223,9 +223,7 @@ def test_recorded_frame_gets_its_answer_however_late_it_leaves(
             return outcome
 
     line = station(server)
-    line.handler = LateHandler(
-        line.identity, line.watcher.live, line.spool, server.turns, LatePolicy()
-    )
+    line.handler = LateHandler(line.identity, line.watcher, line.spool, server.turns, LatePolicy())
     with Client(server.start()) as client:
         request = pb.Frame(encoded=frame(0.2))
         asked = client.stub.Inspect.future(request)
@@ -260,7 +258,7 @@ def test_taken_address_is_named(live: Live, tmp_path: Path, store: Store) -> Non
 
 @pytest.mark.parametrize("listen", ["192.0.2.1:0", "no such host:1", "unix:/nowhere/s"])
 def test_address_that_is_not_ours_is_named(tmp_path: Path, listen: str) -> None:
-    server = Server(settings_for(tmp_path, listen=listen))
+    server = Server(settings_for(tmp_path, listen=listen, allow_insecure=True))
     with pytest.raises(Unavailable, match="another --listen"):
         server.start()
     server.drain()
@@ -293,7 +291,8 @@ def test_listening_beyond_this_machine_is_logged(
     tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     promote(store)
-    with serving(tmp_path), serving(tmp_path, listen="0.0.0.0:0", spool=tmp_path / "second"):
+    open_to_all: dict[str, Any] = {"listen": "0.0.0.0:0", "allow_insecure": True}
+    with serving(tmp_path), serving(tmp_path, **open_to_all, spool=tmp_path / "second"):
         warnings = [r for r in caplog.records if "without encryption" in r.message]
     assert len(warnings) == 1
 

@@ -93,7 +93,8 @@ def test_folders_are_named_after_the_line() -> None:
     ],
 )
 def test_loopback_is_known(listen: str, is_loopback: bool) -> None:
-    assert load(GIVEN | {"listen": listen}).is_loopback is is_loopback
+    settings = load(GIVEN | {"listen": listen, "allow_insecure": True})
+    assert settings.is_loopback is is_loopback
 
 
 def test_every_setting_says_what_it_is_and_is_documented() -> None:

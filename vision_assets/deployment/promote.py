@@ -1,4 +1,4 @@
-"""Promotion and rollback: the only writers of a line's release ledger.
+"""Promotion and rollback; with `candidates`, the only writers of a line's release ledger.
 
 Gates are enforced here, from the evidence in the store: a check that failed in an earlier run does
 not stop a later one. What was measured at export stays; what it is compared with, limits and
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any, TypedDict
 
 from inspection.bundle import KIND
 from inspection.evidence import EVIDENCE, Gate, read_evidence
-from store import artifacts, ledger, tables
+from store import artifacts, ledger, signing, tables
 from store.errors import InvalidInput, Refused
 from store.keys import LineKey
 from store.ledger import Draft, Entry
@@ -26,7 +27,8 @@ def promote(
 ) -> Entry:
     """Make a bundle the live release of its line.
 
-    A bundle that is live already gets no further entry: the live one is returned.
+    A bundle that is live already gets no further entry, unless a key is configured and the live
+    entry is not signed with it: the live one is returned.
 
     Args:
         store: Where the ledger is.
@@ -39,29 +41,61 @@ def promote(
     Raises:
         NotFound: when the line has no such bundle.
         Corrupt: when a file of the bundle is not what its manifest says; no reason forces that.
-        Refused: when a gate failed, evidence is missing, or a forced promotion has no reason.
+        Refused: when a gate failed, evidence is missing, the bundle was given up before, or a
+            forced promotion has no reason.
         Conflict: when somebody else promoted at the same time.
     """
     verify(store, line, bundle)
     known = ledger.entries(store, line)
     live = ledger.live(known)
-    if live and live.bundle == bundle:
+    signer = signing.configured_signer()
+    if live and live.bundle == bundle and (signer is None or live.key == signer.key):
         return live
+    passed = pass_gates(store, line, bundle, why=why, force=force)
+    draft = Draft(action="promote", bundle=bundle, who=who, why=why, **passed)
+    return ledger.append(store, line, draft, after=len(known), sign=signer)
+
+
+class Passed(TypedDict):
+    """What an entry says of the gates."""
+
+    forced: bool
+    evidence: dict[str, Any]
+
+
+def pass_gates(store: Store, line: LineKey, bundle: str, *, why: str, force: bool) -> Passed:
+    """What an entry says of the gates of a bundle that is to answer on the line.
+
+    Raises:
+        Refused: as `promote`.
+    """
     gates = gates_now(store, line, bundle)
     failed = [gate for gate in gates if not gate.passed]
-    if (failed or not gates) and not force:
-        raise Refused(_refusal(line, bundle, gates, failed))
     if force and not why.strip():
         raise Refused("a forced promotion needs a reason: give it with --force REASON")
-    draft = Draft(
-        action="promote",
-        bundle=bundle,
-        who=who,
-        why=why,
-        forced=bool(failed) or not gates,
-        evidence={"gates": {gate.name: gate.passed for gate in gates}},
-    )
-    return ledger.append(store, line, draft, after=len(known))
+    if (failed or not gates) and not force:
+        raise Refused(_refusal(line, bundle, gates, failed))
+    was_given_up = _require_not_given_up(store, line, bundle, force=force)
+    return {
+        "forced": bool(failed) or not gates or was_given_up,
+        "evidence": {"gates": {gate.name: gate.passed for gate in gates}},
+    }
+
+
+def _require_not_given_up(store: Store, line: LineKey, bundle: str, *, force: bool) -> bool:
+    """Whether a bundle was given up before; whoever brings it back says why.
+
+    Without this, a schedule that promotes the newest bundle would undo every fallback.
+    """
+    known = ledger.entries(store, line)
+    if bundle not in ledger.standing(known).given_up:
+        return False
+    if not force:
+        raise Refused(
+            f"bundle {bundle} was given up on line {line} (`vision-assets releases {line}` says "
+            "when and why): mend the cause and make another, or force it with --force REASON"
+        )
+    return True
 
 
 def verify(store: Store, line: LineKey, bundle: str) -> None:
@@ -142,20 +176,14 @@ def rollback(store: Store, line: LineKey, *, who: str, why: str, to: int | None 
         )
     evidence = {"back_to": target.number, "from": live.number}
     draft = Draft(action="rollback", bundle=target.bundle, who=who, why=why, evidence=evidence)
-    return ledger.append(store, line, draft, after=len(known))
+    sign = signing.configured_signer()
+    return ledger.append(store, line, draft, after=len(known), sign=sign)
 
 
 def _before(known: Sequence[Entry], live: Entry) -> Entry | None:
-    """The release that was live before the present bundle came.
-
-    A rollback is followed to where it went back to, so that rolling back twice goes back twice and
-    not to and fro.
-    """
-    here = live
-    while here.action == "rollback":
-        here = known[here.evidence["back_to"] - 1]
-    earlier = [e for e in known[: here.number - 1] if e.bundle != live.bundle]
-    return earlier[-1] if earlier else None
+    """The last release with another bundle that nobody has gone back from."""
+    earlier = ledger.standing(known).earlier
+    return earlier[0] if earlier else None
 
 
 def _refusal(line: LineKey, bundle: str, gates: Sequence[Gate], failed: Sequence[Gate]) -> str:

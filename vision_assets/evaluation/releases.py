@@ -44,6 +44,8 @@ def not_worse(store: Store, line: LineKey, evaluation: str) -> list[Gate]:
     if live is None:
         return []
     settings, new = config.load(store, line), predictions(store, line, evaluation)
+    # Candidates that were only tried are no standard.
+    known = [entry for entry in known if entry.action in ("promote", "rollback", "confirm")]
     found = {entry.bundle: _against(store, line, entry, new, settings) for entry in known}
     compared = {bundle: each for bundle, each in found.items() if isinstance(each, Comparison)}
     gates = [_gate(_LIVE, live.release_of(line), found[live.bundle])]

@@ -54,12 +54,14 @@ def _evaluation(store: Store, name: str, escapes: int, first: int = 0) -> None:
     artifacts.publish(store, LINE, made)
 
 
-def _release(store: Store, bundle: str, evaluation: str | None) -> None:
+def _release(
+    store: Store, bundle: str, evaluation: str | None, action: ledger.Action = "promote"
+) -> None:
     artifacts.publish(store, LINE, Artifact(BUNDLES, bundle, {}, {}))
     if evaluation:
         attached = {PROVENANCE: canonical_json({"evaluation": evaluation})}
         artifacts.attach(store, LINE, BUNDLES, bundle, attached)
-    ledger.append(store, LINE, Draft(action="promote", bundle=bundle, who="ann"))
+    ledger.append(store, LINE, Draft(action=action, bundle=bundle, who="ann"))
 
 
 def test_before_the_first_release_there_is_nothing_to_compare_with(store: Store) -> None:
@@ -93,6 +95,15 @@ def test_a_little_worse_each_time_is_seen_against_the_best(store: Store) -> None
     assert "turin/press-3@3" in live.message
     assert not best.passed
     assert "turin/press-3@1" in best.message
+
+
+def test_a_candidate_that_was_only_tried_is_no_standard(store: Store) -> None:
+    _evaluation(store, "old", escapes=6)
+    _release(store, "bundle-a", "old")
+    _evaluation(store, "tried", escapes=0)
+    _release(store, "bundle-b", "tried", "shadow")
+    _evaluation(store, "new", escapes=6)
+    assert all(gate.passed for gate in not_worse(store, LINE, "new"))
 
 
 def test_a_release_without_evidence_cannot_be_compared_with(store: Store) -> None:
