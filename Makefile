@@ -64,8 +64,8 @@ check: lint types imports test ## all that .ci/run does
 # make bench runs all, make bench NAME=ingest one; results are kept in benchmarks/results. Names the
 # goals that were missed, at the end.
 bench: $(VENV)/ready-dev ## measure; NAME=… for one
-	@set -e; for script in $(if $(NAME),benchmarks/$(NAME).py,$(wildcard benchmarks/*.py)); do \
-		name=$$(basename $$script .py); echo "== $$name"; \
+	@set -e; for name in $(if $(NAME),$(NAME),$(sort $(notdir $(basename $(wildcard benchmarks/*.py)) $(patsubst %/__main__.py,%,$(wildcard benchmarks/*/__main__.py))))); do \
+		echo "== $$name"; \
 		$(BIN)/python -m benchmarks.$$name --json benchmarks/results/$$name.json; done
 	@! grep -H -B3 '"ok": false' benchmarks/results/*.json
 

@@ -92,7 +92,9 @@ _path = click.Path(path_type=Path)
 @click.option("--line", multiple=True, help="SITE/LINE whose live release answers; repeatable.")
 @click.option("--listen", help="host:port or unix:PATH; default 127.0.0.1:50051.")
 @click.option("--fast-listen", help="host:port or unix:PATH of the fast front; default: none.")
-@click.option("--workers", type=int, help="Frames worked on at once; default: one a core.")
+@click.option(
+    "--workers", type=int, help="Frames worked on at once; default: one more than the cores."
+)
 @click.option("--spool", type=_path, help="Folder of the decisions.")
 @click.option("--cache", type=_path, help="Folder of fetched bundles.")
 @click.option("--strict", is_flag=True, default=None, help="Sync each decision before its answer.")

@@ -63,11 +63,12 @@ class Settings(RecordSettings):
         "grpcio, for clients on this machine; not encrypted, so loopback or a Unix socket only",
     )
     workers: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)),
+        default_factory=lambda: len(os.sched_getaffinity(0)) + 1,
         ge=1,
         le=256,
         description="engine sessions of one thread each, so how many frames are worked on at "
-        "once; the default is one for each core this process may use",
+        "once; the default is one more than the cores this process may use, "
+        "since a worker at times waits for the interpreter's lock",
     )
     callers: int = Field(
         256,

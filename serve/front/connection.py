@@ -58,6 +58,7 @@ class Connection:
             [
                 (Setting.MAX_CONCURRENT_STREAMS, limits.streams),
                 (Setting.INITIAL_WINDOW_SIZE, STREAM_WINDOW),
+                (Setting.MAX_FRAME_SIZE, frames.MAX_FRAME_BYTES),
                 (Setting.MAX_HEADER_LIST_SIZE, frames.MAX_HEADER_LIST_BYTES),
             ]
         )
@@ -82,6 +83,12 @@ class Connection:
         except ProtocolError as error:
             self.end(error.code)
             raise
+
+    def take(self, call: Call) -> bytes:
+        """The next message of a call, which has one; its client may send on."""
+        message = call.messages.popleft()
+        self._reopen(call)
+        return message
 
     def message(self, call: Call, data: bytes) -> None:
         """Send one message of a streaming call."""
@@ -251,7 +258,7 @@ class Connection:
             return None  # given up, or over
         if call.is_half_closed:
             raise ProtocolError(Code.STREAM_CLOSED, "DATA after the end of a stream")
-        self._consume_stream(call, len(payload))
+        call.received += len(payload)
         payload = _without_padding(flags, payload, is_head=False)
         if payload:
             self._append(call, payload)
@@ -260,6 +267,7 @@ class Connection:
         if flags & frames.END_STREAM:
             call.is_half_closed = True
             return call
+        self._reopen(call)
         return call if call.messages or call.is_over else None
 
     def _append(self, call: Call, payload: bytes) -> None:
@@ -275,9 +283,13 @@ class Connection:
             self.out.data += frames.window_update(0, self._received)
             self._received = 0
 
-    def _consume_stream(self, call: Call, size: int) -> None:
-        call.received += size
-        if call.received >= STREAM_WINDOW // 2:
+    def _reopen(self, call: Call) -> None:
+        """Let the client send on, unless a whole message waits to be taken.
+
+        What it writes ahead so stays with the client; a message that is longer than the window
+        arrives all the same.
+        """
+        if call.received >= STREAM_WINDOW // 2 and not call.messages and not call.is_half_closed:
             self.out.data += frames.window_update(call.number, call.received)
             call.received = 0
 

@@ -13,7 +13,12 @@ from hpack.exceptions import HPACKError
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEADER_BYTES = 9
-MAX_FRAME_BYTES = 2**14
+LEAST_FRAME_BYTES = 2**14
+"""What every peer takes."""
+
+MAX_FRAME_BYTES = 2**18
+"""What is taken here: a camera's frame in one or two pieces."""
+
 MAX_HEADER_LIST_BYTES = 2**14
 
 END_STREAM, END_HEADERS, PADDED, PRIORITY_FLAG, ACK = 0x1, 0x4, 0x8, 0x20, 0x1

@@ -241,7 +241,7 @@ class Front:
             connection.close(call, UNIMPLEMENTED, f"this address does not serve {call.path[:100]}")
         elif call.messages:
             call.is_busy = True
-            return [(call, call.messages.popleft())]
+            return [(call, connection.take(call))]
         elif call.is_half_closed:
             if call.path == INSPECT_STREAM:
                 connection.close(call, _OK)

@@ -19,7 +19,7 @@ class Outbox:
         self.data = bytearray()
         self.first_window = FIRST_WINDOW  # of the peer's new streams
         self._window = FIRST_WINDOW
-        self._frame_bytes = frames.MAX_FRAME_BYTES
+        self._frame_bytes = frames.LEAST_FRAME_BYTES
         self._blocked: deque[tuple[Call, bytes, bytes]] = deque()
 
     def message(self, call: Call, data: bytes, after: bytes = b"") -> list[Call]:
@@ -65,7 +65,7 @@ class Outbox:
         Raises:
             ProtocolError: when there is no such size.
         """
-        if not frames.MAX_FRAME_BYTES <= size < 2**24:
+        if not frames.LEAST_FRAME_BYTES <= size < 2**24:
             raise ProtocolError(Code.PROTOCOL_ERROR, "no such frame size")
         self._frame_bytes = size
 

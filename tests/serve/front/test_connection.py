@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from serve.front import frames
 from serve.front.call import Call
-from serve.front.connection import Connection, Limits
+from serve.front.connection import STREAM_WINDOW, Connection, Limits
 from serve.front.frames import Code, Kind, ProtocolError
 
 LIMITS = Limits(message_bytes=100_000, streams=8)
@@ -240,7 +240,7 @@ HEAD = frames.frame(Kind.HEADERS, frames.END_HEADERS, 1, frames.RESPONSE)
     [
         (frames.frame(Kind.DATA, 0, 0, b"x"), Code.PROTOCOL_ERROR),
         (frames.frame(Kind.DATA, 0, 7, b"x"), Code.PROTOCOL_ERROR),
-        (frames.frame(Kind.DATA, 0, 1, bytes(2**14 + 1)), Code.FRAME_SIZE_ERROR),
+        (frames.frame(Kind.DATA, 0, 1, bytes(2**18 + 1)), Code.FRAME_SIZE_ERROR),
         (frames.frame(Kind.HEADERS, frames.END_HEADERS, 2, b"\x88"), Code.PROTOCOL_ERROR),
         (frames.frame(Kind.HEADERS, frames.END_HEADERS, 1, b"\xff\xff"), Code.COMPRESSION_ERROR),
         (frames.frame(Kind.HEADERS, 0x8, 1, b"\x09"), Code.PROTOCOL_ERROR),
@@ -323,3 +323,33 @@ def test_no_bytes_do_anything_but_end_the_connection(pieces: list[bytes]) -> Non
                     connection.message(call, call.messages.popleft())
     except ProtocolError:
         assert connection.is_ending
+
+
+def test_client_cannot_write_ahead_of_what_is_taken() -> None:
+    pair = Pair(Limits(message_bytes=2**22, streams=8))
+    number = pair.open()
+    whole = struct.pack(">BI", 0, 100_000) + bytes(100_000)
+    sent = 0
+
+    def write() -> int:
+        """Send as much as the windows allow; gives how much that was."""
+        nonlocal sent
+        before = sent
+        while room := min(pair.client.local_flow_control_window(number), 2**14):
+            place = sent % len(whole)
+            piece = whole[place : place + room]
+            pair.client.send_data(number, piece)
+            sent += len(piece)
+            pair.turn()
+        return sent - before
+
+    write()
+    call = pair.calls[number]
+    assert sent < STREAM_WINDOW + 2**14
+    assert write() == 0
+    for _ in range(50):
+        while call.messages:
+            assert pair.server.take(call) == bytes(100_000)
+        pair.turn()
+        assert write() > 0
+    assert call.held < STREAM_WINDOW + len(whole)
