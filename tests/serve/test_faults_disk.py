@@ -57,6 +57,7 @@ def small_disk(place: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
+@pytest.mark.slow  # a gate may run where nothing can be mounted
 def test_no_verdict_on_a_full_disk(tmp_path: Path, store: Store) -> None:
     promote(store)
     with small_disk(tmp_path / "spool"), running(tmp_path) as process:
