@@ -51,13 +51,18 @@ class _Graph(nn.Module):
 
 
 def write_graph(folder: Path) -> Path:
-    """Export the graph to ``folder/graph.onnx`` (opset 20, any N)."""
+    """Export the graph to ``folder/graph.onnx``."""
     torch.manual_seed(0)
+    return export(_Graph().eval(), folder)
+
+
+def export(graph: nn.Module, folder: Path) -> Path:
+    """Export a graph on frames of `SIDE_PX` to ``folder/graph.onnx`` (opset 20, any N)."""
     path = folder / "graph.onnx"
     example = torch.zeros((2, SIDE_PX, SIDE_PX, 3), dtype=torch.uint8)
     with contextlib.redirect_stdout(io.StringIO()):
         program = torch.onnx.export(
-            _Graph().eval(),
+            graph,
             (example,),
             dynamo=True,
             opset_version=20,

@@ -5,8 +5,6 @@ Howard et al., "Searching for MobileNetV3" (2019), table 2. Weights do not matte
 
 from __future__ import annotations
 
-import contextlib
-import io
 from pathlib import Path
 
 import cv2
@@ -14,10 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.models.mobilenet import CELLS, CLASSES, SIDE_PX, encode, render
+from benchmarks.models.mobilenet import CELLS, CLASSES, SIDE_PX, encode, export, render
 from inspection.contract import Contract, InputSpec
 from inspection.decision import Rule, Thresholds
-from inspection.outputs import OUTPUT_NAMES
 from inspection.statistics import STATS_VERSION
 
 FEATURES = 576
@@ -124,24 +121,9 @@ class _Graph(nn.Module):
 
 
 def write_graph(folder: Path) -> Path:
-    """Export the graph to ``folder/graph.onnx`` (opset 20, any N)."""
+    """Export the graph to ``folder/graph.onnx``."""
     torch.manual_seed(0)
-    path = folder / "graph.onnx"
-    graph = _normalised(_Graph())
-    example = torch.zeros((2, SIDE_PX, SIDE_PX, 3), dtype=torch.uint8)
-    with contextlib.redirect_stdout(io.StringIO()):
-        program = torch.onnx.export(
-            graph,
-            (example,),
-            dynamo=True,
-            opset_version=20,
-            input_names=["pixels"],
-            output_names=list(OUTPUT_NAMES),
-            dynamic_shapes=({0: torch.export.Dim("N")},),
-        )
-    assert program is not None
-    program.save(path)
-    return path
+    return export(_normalised(_Graph()), folder)
 
 
 def _normalised(graph: _Graph) -> _Graph:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 
 from serve.front.call import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Call
@@ -90,7 +91,8 @@ class Front:
         self._peers: dict[int, _Peer] = {}
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._ready: SimpleQueue[tuple[_Job, str] | None] = SimpleQueue()
+        self._ready: SimpleQueue[_Job | None] = SimpleQueue()
+        self._refused: SimpleQueue[tuple[_Job, str] | None] = SimpleQueue()
         self._draining = False
         self._stopping = threading.Event()
         self._reader = threading.Thread(target=self._read_on, name="front", daemon=True)
@@ -98,13 +100,14 @@ class Front:
             threading.Thread(target=self._work, name=f"front-{number}", daemon=True)
             for number in range(turns.workers)
         ]
+        self._refuser = threading.Thread(target=self._refuse, name="front-late", daemon=True)
 
     def start(self) -> None:
         """Begin to answer."""
         self._listener.setblocking(False)
         self._epoll.register(self._listener, select.EPOLLIN)
         self._epoll.register(self._wake, select.EPOLLIN)
-        for thread in (*self._workers, self._reader):
+        for thread in (*self._workers, self._refuser, self._reader):
             thread.start()
 
     def drain(self, grace_s: float) -> None:
@@ -119,7 +122,8 @@ class Front:
         self._reader.join()
         for _ in self._workers:
             self._ready.put(None)
-        for thread in self._workers:
+        self._refused.put(None)
+        for thread in (*self._workers, self._refuser):
             thread.join()
         self._epoll.close()
         os.close(self._wake)
@@ -304,9 +308,7 @@ class Front:
             self._send_outcome(peer, call, taken, NOBODY)
             return
         job = _Job(peer, call, handler, taken)
-        failed = handler.queue(
-            taken, time_left_s(call.metadata), lambda why: self._ready.put((job, why))
-        )
+        failed = handler.queue(taken, time_left_s(call.metadata), partial(self._hear, job))
         if failed is not None:
             self._send_outcome(peer, call, failed, handler.identity)
 
@@ -326,15 +328,29 @@ class Front:
         status, metadata = status_number(found.status), (("error-code", found.code),)
         self._then(peer, call, lambda c: c.close(call, status, found.message, metadata))
 
+    def _hear(self, job: _Job, why: str) -> None:
+        """Hand on a frame whose wait is over: to a worker, or to the thread that refuses."""
+        if why:
+            self._refused.put((job, why))
+        else:
+            self._ready.put(job)
+
     def _work(self) -> None:
-        while (item := self._ready.get()) is not None:
+        while (job := self._ready.get()) is not None:
+            self._answer(job, job.handler.judge)
+
+    def _refuse(self) -> None:
+        """Answer frames that got no turn, however busy the workers are."""
+        while (item := self._refused.get()) is not None:
             job, why = item
-            try:
-                handler = job.handler
-                outcome = handler.refuse(job.arrival, why) if why else handler.judge(job.arrival)
-                self._send_outcome(job.peer, job.call, outcome, handler.identity)
-            except Exception:  # noqa: BLE001 - the process edge: one call never ends it
-                _log.exception("call failed")
+            self._answer(job, partial(job.handler.refuse, why=why))
+
+    def _answer(self, job: _Job, judge: Callable[[Arrival], Outcome]) -> None:
+        try:
+            outcome = judge(job.arrival)
+            self._send_outcome(job.peer, job.call, outcome, job.handler.identity)
+        except Exception:  # noqa: BLE001 - the process edge: one call never ends it
+            _log.exception("call failed")
 
     def _send_outcome(self, peer: _Peer, call: Call, outcome: Outcome, identity: Identity) -> None:
         if isinstance(outcome, Failure) and call.path == INSPECT:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import grpc
 import numpy as np
 import pytest
@@ -82,6 +83,20 @@ def test_late_frame_is_answered_while_all_workers_are_busy(tmp_path: Path, store
         assert answer.result.verdict == pb.REJECT
         assert [reason.code for reason in answer.result.reasons] == ["late"]
         assert client.stub.Inspect(pb.Frame(encoded=frame(0.2))).result.verdict == pb.PASS
+
+
+def test_late_frame_does_not_wait_for_a_worker(tmp_path: Path, store: Store) -> None:
+    promote(store)
+    ok, large = cv2.imencode(".jpg", np.zeros((6000, 8000, 3), np.uint8))  # long work
+    assert ok
+    with serving(tmp_path, is_fast=True, workers=1, deadline_ms=20) as (server, client):
+        working = client.stub.Inspect.future(pb.Frame(encoded=large.tobytes()))
+        while server.turns.is_idle:
+            time.sleep(0.001)
+        answer = client.stub.Inspect(pb.Frame(encoded=frame(0.2)), timeout=30)
+        assert not working.done()
+        assert [reason.code for reason in answer.result.reasons] == ["late"]
+        assert working.result(timeout=60).result.verdict == pb.PASS
 
 
 def test_frames_that_waited_get_their_turn(tmp_path: Path, store: Store) -> None:
