@@ -55,7 +55,7 @@ class Releases:
     def __init__(self, folder: Path, graph: bytes, frames: Sequence[bytes]) -> None:
         self.store = Store(str(folder / "store"))
         self._graph = graph
-        self._attached = evidence.to_attachments(golden(folder, frames), [passed()])
+        self._attached = evidence.to_attachments(golden(folder, frames, CONTRACT), [passed()])
         self._count = 0
 
     def publish(self) -> str:

@@ -75,7 +75,7 @@ def simulated(store: Store, frames: int) -> tuple[LineConfig, str]:
 def feed(store: Store, settings: LineConfig, name: str, budget_bytes: int) -> Feed:
     """All frames of the snapshot as training frames."""
     frames = snapshot.frames(store, BATCH.line_key, name)
-    spec = input_spec(settings, CHANNELS)
+    spec = input_spec(settings, CHANNELS, frames)
     masks = packed_masks(store, BATCH.line_key, name, frames, spec, silent)
     source = FrameSource(store, frames, masks, spec, budget_bytes)
     return Feed(source, source, settings, CORES)

@@ -26,6 +26,7 @@ from PIL.ImageFile import ImageFile
 
 from inspection.bombs import check_jpeg_scans, check_tiff, jpeg_segments, png_chunks
 from inspection.cut import DAMAGE, is_cut
+from inspection.halves import Halves
 from store.errors import UnreadableFrame
 
 # Our errors say what is wrong; the library's own lines on stderr would only repeat it per frame.
@@ -148,7 +149,7 @@ def decode(
         channels: 1 or 3, which the frame must have; None takes it as it is.
         max_pixels: Limit for reading the header.
         reduced: 1, 2, 4 or 8: decode at 1/n of the size; JPEG (where it is fast) rounds the size
-            up, the others round it down.
+            up, the others are decoded whole and halved, which rounds it down.
 
     Raises:
         UnreadableFrame: with a reason of `read_header`, or ``wrong_channels``.
@@ -175,7 +176,8 @@ def decode(
 
 def _imdecode(data: bytes, header: Header, reduced: int) -> NDArray[np.uint8]:
     colour = cv2.IMREAD_COLOR_RGB if header.channels == 3 else cv2.IMREAD_GRAYSCALE
-    flags = colour | cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[reduced]
+    is_scaled = header.format == "JPEG"
+    flags = colour | cv2.IMREAD_IGNORE_ORIENTATION | (_REDUCED[reduced] if is_scaled else 0)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -183,11 +185,12 @@ def _imdecode(data: bytes, header: Header, reduced: int) -> NDArray[np.uint8]:
     # libpng does not miss the end of the last chunk; all other formats are refused when cut.
     if pixels is None or (header.format == "PNG" and is_cut(data, "PNG")):
         raise _broken(data, header.format, "its pixels cannot be decoded")
-    if header.format == "JPEG" and np.all(pixels[-1] == _JPEG_MISSING) and _scan_is_short(data):
+    if is_scaled and np.all(pixels[-1] == _JPEG_MISSING) and _scan_is_short(data):
         raise UnreadableFrame(
             "truncated", "the JPEG file lacks pixels at its end, though it has an end marker"
         )
-    return np.asarray(pixels, np.uint8).reshape(*pixels.shape[:2], header.channels)
+    frame = np.asarray(pixels, np.uint8).reshape(*pixels.shape[:2], header.channels)
+    return frame if is_scaled else Halves(frame).at(reduced.bit_length() - 1)
 
 
 def _format(data: bytes) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from inspection.contract import InputSpec
 from inspection.decode import check_side, decode, read_header
+from inspection.halves import Halves
 from inspection.statistics import statistics
 from store.errors import UnreadableFrame
 
@@ -42,8 +43,7 @@ def prepare(data: bytes, spec: InputSpec) -> Prepared:
     Raises:
         UnreadableFrame: when the bytes are not a frame that `spec` accepts.
     """
-    frame = _decoded(data, spec)
-    return Prepared(fit(frame, spec, reduced=spec.reduced_decode), statistics(frame))
+    return _measured(_decoded(data, spec), spec, spec.reduced_decode)
 
 
 def prepare_unmeasured(data: bytes, spec: InputSpec) -> NDArray[np.uint8]:
@@ -52,7 +52,7 @@ def prepare_unmeasured(data: bytes, spec: InputSpec) -> NDArray[np.uint8]:
     Raises:
         UnreadableFrame: when the bytes are not a frame that `spec` accepts.
     """
-    return fit(_decoded(data, spec), spec, reduced=spec.reduced_decode)
+    return fit(_decoded(data, spec), spec, spec.reduced_decode)
 
 
 def prepare_pixels(frame: NDArray[np.uint8], spec: InputSpec) -> Prepared:
@@ -62,7 +62,13 @@ def prepare_pixels(frame: NDArray[np.uint8], spec: InputSpec) -> Prepared:
         UnreadableFrame: when shape, dtype or size are not what `spec` accepts.
     """
     _check_raw(frame, spec)
-    return Prepared(fit(frame, spec), statistics(frame))
+    return _measured(frame, spec)
+
+
+def _measured(frame: NDArray[np.uint8], spec: InputSpec, reduced: int = 1) -> Prepared:
+    halves = Halves(frame)
+    pixels = fit(frame, spec, reduced) if spec.crop else _fit(halves, spec)
+    return Prepared(pixels, statistics(frame, halves))
 
 
 def _decoded(data: bytes, spec: InputSpec) -> NDArray[np.uint8]:
@@ -91,10 +97,14 @@ def fit(frame: NDArray[np.uint8], spec: InputSpec, reduced: int = 1) -> NDArray[
     Raises:
         UnreadableFrame: when the crop does not lie inside the frame.
     """
-    part = _crop(frame, spec.crop, reduced) if spec.crop else frame
-    while _can_halve(part, spec):
-        # OpenCV has a fast path for just this: 1920 x 1080 to 224 x 224 takes 1.7 ms, not 7.
-        part = _resize(part, part.shape[0] // 2, part.shape[1] // 2, cv2.INTER_AREA)
+    return _fit(Halves(_crop(frame, spec.crop, reduced) if spec.crop else frame), spec)
+
+
+def _fit(halves: Halves, spec: InputSpec) -> NDArray[np.uint8]:
+    times = 0
+    while _can_halve(halves.at(times), spec):  # 1920 x 1080 to 224 x 224 takes 1.7 ms, not 7
+        times += 1
+    part = halves.at(times)
     if part.shape[:2] == (spec.height, spec.width):
         return part
     if spec.height <= part.shape[0] and spec.width <= part.shape[1]:

@@ -1,10 +1,10 @@
 """Tier-1 statistics of a frame: one versioned function, the same in ingest and on the line.
 
-All are taken on one canonical plane: grey (ITU-R BT.601), area-reduced by the whole number that
-leaves its longer side at least `PLANE_PX` and less than twice that (smaller frames stay as they
-are; up to one cell at the right and the lower edge is cut off). A whole number costs an eighth of a
-broken one and leaves no interference pattern in `noise`. Only rows of equal `STATS_VERSION` may be
-compared.
+All are taken on one canonical plane: the frame halved until its longer side is at least `PLANE_PX`
+and less than twice that (smaller frames stay as they are; an odd last row or column is cut off),
+then made grey (ITU-R BT.601). The halves are those that the graph's input is made of, so they cost
+nothing, and a whole number leaves no interference pattern in `noise`. Only rows of equal
+`STATS_VERSION` may be compared.
 
 Each call of OpenCV gives the interpreter's lock away and must get it back, which costs more than
 the work on so small a plane when many threads decode: hence few calls.
@@ -18,7 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-STATS_VERSION = 1
+from inspection.halves import Halves, halved
+
+STATS_VERSION = 2
 PLANE_PX = 256
 COLUMNS: tuple[str, ...] = (
     "brightness",
@@ -37,7 +39,7 @@ _SQUARES = np.arange(256, dtype=np.uint16) ** 2
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
-def statistics(frame: NDArray[np.uint8]) -> dict[str, float]:
+def statistics(frame: NDArray[np.uint8], halves: Halves | None = None) -> dict[str, float]:
     """The tier-1 statistics of one frame, keyed by `COLUMNS`.
 
     With plane I of W x H pixels, grey levels in [0, 255]:
@@ -56,6 +58,7 @@ def statistics(frame: NDArray[np.uint8]) -> dict[str, float]:
 
     Args:
         frame: (H, W, 1) or (H, W, 3) uint8, colour in the order red, green, blue.
+        halves: Of this frame, when somebody else looks at it small, too.
 
     Raises:
         ValueError: for another shape or dtype.
@@ -64,7 +67,7 @@ def statistics(frame: NDArray[np.uint8]) -> dict[str, float]:
     >>> values["brightness"], values["contrast"], values["aspect"], values["edge_x"]
     (7.0, 0.0, 2.0, 0.5)
     """
-    plane = canonical_plane(frame)
+    plane = canonical_plane(frame, halves)
     values = (
         *_levels(plane),
         _sharpness(plane),
@@ -75,7 +78,7 @@ def statistics(frame: NDArray[np.uint8]) -> dict[str, float]:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def canonical_plane(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def canonical_plane(frame: NDArray[np.uint8], halves: Halves | None = None) -> NDArray[np.uint8]:
     """The plane that all statistics are taken on, as (h, w) uint8.
 
     Raises:
@@ -85,18 +88,10 @@ def canonical_plane(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         raise ValueError(
             f"frame is {frame.dtype} of shape {frame.shape}, expected uint8 (H, W, 1 or 3)"
         )
-    height, width, channels = frame.shape
-    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if channels == 3 else frame[:, :, 0]
-    return _reduced(np.asarray(grey, np.uint8), max(height, width) // PLANE_PX)
-
-
-def _reduced(plane: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """The means of cells of `factor` x `factor` pixels."""
-    if factor <= 1:
-        return plane
-    rows, columns = (max(1, side // factor) for side in plane.shape)
-    whole = plane[: rows * factor, : columns * factor]
-    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    times = max(1, max(frame.shape[:2]) // PLANE_PX).bit_length() - 1
+    small = (halves or Halves(frame)).at(times)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY) if small.shape[2] == 3 else small[:, :, 0]
+    return np.asarray(grey, np.uint8)
 
 
 def _levels(plane: NDArray[np.uint8]) -> tuple[float, float, float, float]:
@@ -123,7 +118,7 @@ def _noise(plane: NDArray[np.uint8]) -> float:
 
 def _edge_centre(plane: NDArray[np.uint8]) -> tuple[float, float]:
     """Centroid of the gradient energy as shares of width and height."""
-    small = _reduced(_reduced(plane, 2), 2)
+    small = halved(halved(plane))
     gradient = cv2.morphologyEx(small, cv2.MORPH_GRADIENT, _NEIGHBOURS)
     sums = cv2.moments(cv2.LUT(gradient, _SQUARES))
     if sums["m00"] == 0:

@@ -1,7 +1,8 @@
 """Loops without a network, in a process of their own: the limit, and our path for captured frames.
 
-``python -m benchmarks.serve.local limit GRAPH FRAMES`` or ``… ours STORE FOLDER FRAMES`` reads one
-order (JSON) a line from standard input, and answers each with a line as the compiled clients do.
+``python -m benchmarks.serve.local limit GRAPH SCALE FRAMES`` or ``… ours STORE LINE FOLDER FRAMES``
+reads one order (JSON) a line from standard input, and answers each with a line as the compiled
+clients do.
 """
 
 from __future__ import annotations
@@ -11,29 +12,32 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
+
 from benchmarks.serve.loop import closed_loop, fixed_rate
 from serve.allocator import keep_frame_buffers
 
-LINE = "bench/line"
 SHAPE = (224, 224, 3)
 
 Call = Callable[[bytes, int], None]
 """Takes a frame and the number of the caller."""
 
 
-def limit(graph: str) -> Call:
-    """Decode, resize and engine, as one would write it without us."""
+def limit(graph: str, scale: str) -> Call:
+    """Decode at ``1 / scale`` of the size, resize and engine, as one would write it without us."""
     from benchmarks.serve.peers import work
+
+    flag = {"1": 0, "2": cv2.IMREAD_REDUCED_GRAYSCALE_2}[scale]
 
     sessions = [work.open_session(graph) for _ in range(work.CORES)]
 
     def call(data: bytes, caller: int) -> None:
-        work.judge(sessions[caller % len(sessions)], data)
+        work.judge(sessions[caller % len(sessions)], data, flag)
 
     return call
 
 
-def ours(store: str, folder: str) -> Call:
+def ours(store: str, line: str, folder: str) -> Call:
     """Our handler for frames captured in its own process: turns, decision, spool and all."""
     from serve.frame import IncomingFrame, RawFrame
     from serve.handler import Decision
@@ -42,14 +46,14 @@ def ours(store: str, folder: str) -> Call:
 
     given = {
         "store": store,
-        "lines": (LINE,),
+        "lines": (line,),
         "listen": "127.0.0.1:0",
         "ship": False,
         "monitor": "",
     }
     server = Server(load({**given, "spool": f"{folder}/spool", "cache": f"{folder}/cache"}))
     server.start()
-    handler = server.stations[LINE].handler
+    handler = server.stations[line].handler
 
     def call(data: bytes, caller: int) -> None:
         payload = data if data[:2] == b"\xff\xd8" else RawFrame(data, SHAPE, "uint8")

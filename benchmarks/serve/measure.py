@@ -14,8 +14,9 @@ from benchmarks.serve import requests, table
 from benchmarks.serve.compiled import grpc_client, http_client
 from benchmarks.serve.model import write_frames, write_graph
 from benchmarks.serve.registry import INSPECT, PEERS, Peer
-from benchmarks.serve.released import LINE, publish
+from benchmarks.serve.released import LINE, SCALED_LINE, publish
 from benchmarks.serve.systems import Local, Process, Remote, Report, System, free_port
+from store.keys import LineKey
 
 CORES = len(os.sched_getaffinity(0))
 KINDS = ("jpeg", "raw")
@@ -64,7 +65,7 @@ def run(folder: Path, cache: Path, plan: Plan) -> tuple[list[table.Row], list[st
         systems: list[System] = []
         for starter in (*_ours(folder, cache), *_peers(folder, cache, chosen)):
             systems.append(stack.enter_context(starter))
-        peers = [system.name for system in systems if system.name not in (table.LIMIT, *table.OURS)]
+        peers = [system.name for system in systems if not _is_ours(system.name)]
         rounds = measure(systems, plan)
         rows = figures(rounds, systems, peers)
         rows += fixed_rates(systems, peers, plan)
@@ -101,8 +102,9 @@ def measure(systems: Sequence[System], plan: Plan) -> dict[tuple[str, str, int],
 
 def _turn(system: System, kind: str, clients: int, plan: Plan) -> Iterator[tuple[str, Report]]:
     """One turn; the limit always has a caller for each core, and beside one client one, too."""
-    is_ours = system.name in (table.LIMIT, *table.OURS)
-    seconds = plan.single_s if clients == 1 and is_ours else plan.seconds
+    if kind == "raw" and system.name.endswith(table.SCALED):
+        return  # nothing is decoded
+    seconds = plan.single_s if clients == 1 and _is_ours(system.name) else plan.seconds
     with _awake(system):
         if system.name != table.LIMIT:
             yield system.name, system.measure(kind, clients, seconds)
@@ -110,6 +112,10 @@ def _turn(system: System, kind: str, clients: int, plan: Plan) -> Iterator[tuple
         yield table.LIMIT, system.measure(kind, CORES, plan.seconds)
         if clients == 1:
             yield table.ONE_CALLER, system.measure(kind, 1, seconds)
+
+
+def _is_ours(name: str) -> bool:
+    return name.removesuffix(table.SCALED) in (table.LIMIT, *table.OURS)
 
 
 def fixed_rates(systems: Sequence[System], peers: Sequence[str], plan: Plan) -> list[table.Row]:
@@ -153,16 +159,14 @@ def _awake(system: System) -> Iterator[None]:
 def _ours(folder: Path, cache: Path) -> Iterator[AbstractContextManager[System]]:
     """The limit, the server in each of its forms, and its handler without a network."""
     module = [sys.executable, "-m", "benchmarks.serve.local"]
-    yield _local(table.LIMIT, [*module, "limit", str(folder / "graph.onnx"), str(folder)], folder)
-    for name in FORMS:
-        yield _served(name, folder, cache)
-    place = folder / "captured"
-    words = ["ours", str(folder / "store"), str(place), str(folder)]
-    yield _local(table.CAPTURED, [*module, *words], folder)
-
-
-FORMS = (table.GRPCIO, table.FRONT)
-"""The server with the front that the clients use."""
+    for line, scale, suffix in ((LINE, "1", ""), (SCALED_LINE, "2", table.SCALED)):
+        words = ["limit", str(folder / "graph.onnx"), scale, str(folder)]
+        yield _local(table.LIMIT + suffix, [*module, *words], folder)
+        for name in (table.GRPCIO, table.FRONT):
+            yield _served(name + suffix, line, folder, cache)
+        name = table.CAPTURED + suffix
+        words = ["ours", str(folder / "store"), str(line), str(folder / name), str(folder)]
+        yield _local(name, [*module, *words], folder)
 
 
 @contextmanager
@@ -177,15 +181,15 @@ def _local(name: str, command: Sequence[str], folder: Path) -> Iterator[System]:
 
 
 @contextmanager
-def _served(name: str, folder: Path, cache: Path) -> Iterator[System]:
+def _served(name: str, line: LineKey, folder: Path, cache: Path) -> Iterator[System]:
     """``vision-serve run`` as users start it; each form is a process of its own."""
     port, place = free_port(), folder / name.replace(" ", "-").replace(",", "")
     place.mkdir()
     command = [str(Path(sys.executable).with_name("vision-serve")), "run"]
-    command += ["--store", str(folder / "store"), "--line", str(LINE)]
+    command += ["--store", str(folder / "store"), "--line", str(line)]
     command += ["--spool", str(place / "spool"), "--cache", str(place / "cache")]
     address, other = f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"
-    if name == table.FRONT:
+    if name.startswith(table.FRONT):
         command += ["--listen", other, "--fast-listen", address]
     else:
         command += ["--listen", address]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.serve.model import CONTRACT, RULE
 from inspection import bundle, evidence
+from inspection.contract import Contract
 from inspection.engines.engine import open_engine
 from inspection.evidence import EngineEvidence, Golden
 from inspection.inspector import FrameContext, Inspector
@@ -15,29 +16,37 @@ from store.keys import LineKey
 from store.root import Store
 
 LINE = LineKey("bench", "line")
+SCALED_LINE = LineKey("bench", "scaled")
+"""Its bundle differs by `reduced_decode` 2, which training would choose for these frames."""
 ENGINE = "onnxruntime"  # that of all peers
 _GOLDEN = 4
 
 
 def publish(folder: Path) -> Store:
-    """Make ``folder/store`` of its ``graph.onnx`` and ``jpeg``, and promote the bundle."""
+    """Make ``folder/store`` of its ``graph.onnx`` and ``jpeg``, and promote the bundles."""
     store = Store(str(folder / "store"))
-    files = {
-        bundle.CONTRACT: CONTRACT.model_dump_json().encode(),
-        bundle.RULE: RULE.model_dump_json().encode(),
-        bundle.GRAPH: (folder / "graph.onnx").read_bytes(),
-    }
-    name = bundle.publish(store, LINE, files, {}, {}).name
-    frames = [path.read_bytes() for path in sorted((folder / "jpeg").iterdir())[:_GOLDEN]]
-    attached = evidence.to_attachments(golden(folder, frames), [passed()])
-    artifacts.attach(store, LINE, bundle.KIND, name, attached)
-    ledger.append(store, LINE, ledger.Draft(action="promote", bundle=name, who="benchmark"))
+    scaled = CONTRACT.input.model_copy(update={"reduced_decode": 2})
+    _promote(store, LINE, folder, CONTRACT)
+    _promote(store, SCALED_LINE, folder, CONTRACT.model_copy(update={"input": scaled}))
     return store
 
 
-def golden(folder: Path, frames: Sequence[bytes]) -> list[Golden]:
+def _promote(store: Store, line: LineKey, folder: Path, contract: Contract) -> None:
+    files = {
+        bundle.CONTRACT: contract.model_dump_json().encode(),
+        bundle.RULE: RULE.model_dump_json().encode(),
+        bundle.GRAPH: (folder / "graph.onnx").read_bytes(),
+    }
+    name = bundle.publish(store, line, files, {}, {}).name
+    frames = [path.read_bytes() for path in sorted((folder / "jpeg").iterdir())[:_GOLDEN]]
+    attached = evidence.to_attachments(golden(folder, frames, contract), [passed()])
+    artifacts.attach(store, line, bundle.KIND, name, attached)
+    ledger.append(store, line, ledger.Draft(action="promote", bundle=name, who="benchmark"))
+
+
+def golden(folder: Path, frames: Sequence[bytes], contract: Contract) -> list[Golden]:
     """What the graph in a folder answers for some frames."""
-    inspector = Inspector(CONTRACT, RULE, open_engine(ENGINE, folder))
+    inspector = Inspector(contract, RULE, open_engine(ENGINE, folder))
     found = []
     for number, data in enumerate(frames):
         answer = inspector.inspect(data, FrameContext())

@@ -14,6 +14,9 @@ GRPCIO = "vision-serve, grpcio"
 FRONT = "vision-serve, front"
 CAPTURED = "vision-serve, captured in process"
 OURS = (GRPCIO, FRONT, CAPTURED)
+SCALED = ", scaled decode"
+"""After a name: JPEG decoded at half the size, as a bundle trained on these frames asks for. Less
+work than the peers do, so no goal is judged by it."""
 
 AT_4 = {GRPCIO: 0.80, FRONT: 0.90, CAPTURED: 0.95}
 AT_16 = {GRPCIO: 0.80, FRONT: 0.80}

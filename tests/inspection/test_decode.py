@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inspection.decode import Header, decode, read_header
+from inspection.halves import Halves
 from store.errors import UnreadableFrame
 
 WIDTH, HEIGHT = 83, 61
@@ -312,6 +313,18 @@ def test_reduced_decoding_gives_a_smaller_picture(name: str, reduced: int) -> No
     assert pixels.shape[:2] == ((HEIGHT + spare) // reduced, (WIDTH + spare) // reduced)
     whole = decode(ENCODED[name])
     assert pixels.mean(axis=(0, 1)) == pytest.approx(whole.mean(axis=(0, 1)), abs=3)
+
+
+@pytest.mark.parametrize("reduced", [2, 4, 8])
+@pytest.mark.parametrize("name", ["jpeg", "png"])
+def test_reduced_pixels_are_the_means_of_cells(name: str, reduced: int) -> None:
+    """As halving gives them, so that a frame that comes raw is judged as its file would be."""
+    rng = np.random.default_rng(5)
+    picture = cv2.GaussianBlur(rng.integers(0, 256, (480, 640), np.uint8), (0, 0), 2)
+    data = cv2.imencode(f".{name[:3].replace('jpe', 'jpg')}", picture)[1].tobytes()
+    halves = Halves(decode(data)).at(reduced.bit_length() - 1)
+    difference = np.abs(decode(data, reduced=reduced).astype(float) - halves)
+    assert difference.mean() < (1 if name == "jpeg" else 1e-9)
 
 
 def test_another_reduction_is_refused() -> None:

@@ -30,11 +30,16 @@ def open_session(graph: str) -> ort.InferenceSession:
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def pixels_of(data: bytes) -> NDArray[np.uint8]:
-    """The graph's input (1, 224, 224, 3) uint8 of a JPEG file, or of raw pixels."""
+def pixels_of(data: bytes, scale: int = 0) -> NDArray[np.uint8]:
+    """The graph's input (1, 224, 224, 3) uint8 of a JPEG file, or of raw pixels.
+
+    Args:
+        data: The file.
+        scale: OpenCV's flag for decoding at a part of the size; no peer sets it.
+    """
     if data[:2] != _JPEG:
         return np.frombuffer(data, np.uint8).reshape(1, SIDE_PX, SIDE_PX, 3)
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | scale
     frame = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     assert frame is not None
     while min(frame.shape[:2]) >= 2 * SIDE_PX:
@@ -45,9 +50,9 @@ def pixels_of(data: bytes) -> NDArray[np.uint8]:
     return np.asarray(cv2.convertScaleAbs(means), np.uint8)[np.newaxis]
 
 
-def judge(session: ort.InferenceSession, data: bytes) -> tuple[float, list[float]]:
+def judge(session: ort.InferenceSession, data: bytes, scale: int = 0) -> tuple[float, list[float]]:
     """Score and class scores of one frame."""
-    score, classes, *_ = session.run(None, {"pixels": pixels_of(data)})
+    score, classes, *_ = session.run(None, {"pixels": pixels_of(data, scale)})
     return float(score[0]), [float(value) for value in classes[0]]
 
 

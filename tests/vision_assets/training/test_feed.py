@@ -10,7 +10,7 @@ from tests.data.plates import generate
 from tests.data.plates.generate import CLASSES, LINE, SETTINGS
 from vision_assets.dataset import snapshot
 from vision_assets.progress import silent
-from vision_assets.training.feed import Feed, open_feed
+from vision_assets.training.feed import Feed, input_spec, open_feed
 from vision_assets.training.request import Request, ask
 
 
@@ -51,3 +51,23 @@ def test_a_snapshot_without_a_role_is_refused(empty_store: Store) -> None:
     request: Request = ask(empty_store.url, str(LINE), frozen.name, SETTINGS, 1)
     with pytest.raises(InvalidInput, match="has no frame of role"):
         open_feed(empty_store, LINE, request, silent)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reduced"),
+    [
+        ([(640, 480)], 2),
+        ([(640, 480), (639, 480)], 2),
+        ([(1920, 1080), (640, 300)], 1),
+        ([(2448, 2048)], 8),
+        ([(1920, 1080)], 4),
+        ([(500, 500)], 1),  # the statistics' plane would be smaller than they are taken on
+    ],
+)
+def test_jpeg_is_decoded_at_the_smallest_size_that_serves(
+    sizes: list[tuple[int, int]], reduced: int
+) -> None:
+    frames = pl.DataFrame(sizes, ["width", "height"], orient="row")
+    training = SETTINGS.training.model_copy(update={"height_px": 224, "width_px": 224})
+    settings = SETTINGS.model_copy(update={"training": training})
+    assert input_spec(settings, 3, frames).reduced_decode == reduced
