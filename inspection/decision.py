@@ -22,6 +22,7 @@ class Label(StrEnum):
     REJECT = "REJECT"
 
 
+_BELOW_ONE = math.nextafter(1.0, 0.0)
 _SEVERITY = {Label.PASS: 0, Label.REVIEW: 1, Label.REJECT: 2}
 
 
@@ -53,8 +54,8 @@ class Thresholds(BaseModel):
         the last bit, which at a threshold is another verdict.
         """
         logit = score / self.temperature + self.bias
-        if logit >= 0:
-            return 1.0 / (1.0 + math.exp(-logit))
+        if logit >= 0:  # never 1 itself, so that `reject_from` 1 rejects nothing
+            return min(1.0 / (1.0 + math.exp(-logit)), _BELOW_ONE)
         return math.exp(logit) / (1.0 + math.exp(logit))
 
 

@@ -91,6 +91,13 @@ class LimitSettings(_Section):
     max_escape_rate: float = Field(0.10, gt=0, le=1, description="of defective parts")
     max_overkill_rate: float = Field(0.10, gt=0, le=1, description="of good parts")
     max_review_share: float = Field(0.10, ge=0, le=1, description="of all parts")
+    false_reject_rate: float = Field(
+        0.02,
+        gt=0,
+        lt=1,
+        description="of good parts, stated for thresholds that come from good parts alone; known "
+        "defects may raise it up to max_overkill_rate",
+    )
     max_latency_ms: float = Field(200.0, gt=0, description="p99 of one frame, bytes to verdict")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval and bound")
 

@@ -250,3 +250,8 @@ def test_a_part_is_as_bad_as_its_worst_frame(labels: list[Label]) -> None:
 def test_only_a_reviewed_reference_may_change(reference: Label, other: Label) -> None:
     expected = reference is not Label.REVIEW and other is not reference
     assert is_flip(reference, other) is expected
+
+
+def test_reject_from_one_rejects_no_score_however_high() -> None:
+    rule = Rule(default=Thresholds(temperature=1e-3, bias=0, pass_below=0.5, reject_from=1))
+    assert label(1e30, rule) is Label.REVIEW

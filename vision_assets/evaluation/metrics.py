@@ -52,7 +52,9 @@ def measure(
             overkill=rates.overkill(parts, unit, sure, "closed"),
             cost=float(rates.cost_of_parts(parts, costs, "closed").mean()),
         ),
-        per_class=tuple(class_figures(frames, parts, name, unit, sure) for name in classes),
+        per_class=tuple(
+            class_figures(frames, parts, name, unit, sure) for name in settings.classes or classes
+        ),
         confusion=confusion(frames, classes),
         calibration=_calibration(frames, chosen, sure),
         certificate={

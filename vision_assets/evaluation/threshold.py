@@ -18,8 +18,9 @@ from scipy.special import expit, logit
 from inspection.decision import Thresholds
 from store.errors import InvalidInput
 from vision_assets.config import CostSettings, LimitSettings, LineConfig
-from vision_assets.evaluation import calibration
+from vision_assets.evaluation import calibration, conformal
 from vision_assets.evaluation.intervals import Bools, Floats, Ints, upper_bound
+from vision_assets.learning.registry import needs_defects
 
 SMOOTHING = 0.1
 """The share of a part's label that is taken from its calibrated score instead.
@@ -104,10 +105,15 @@ def choose(frames: pl.DataFrame, settings: LineConfig) -> Chosen:
     review share, and a warning says so. Without a defective or without a good part there is no
     evidence to pass or reject anything: every part is REVIEW, and a warning says so.
 
+    A task that learns from good frames alone takes its thresholds from good parts alone, too
+    (`conformal`).
+
     Args:
         frames: Columns ``part``, ``label`` and ``score`` (finite).
-        settings: The line's costs and limits.
+        settings: The line's task, costs and limits.
     """
+    if not needs_defects(settings.task):
+        return _from_good(frames, settings.limits)
     defective = (frames["label"] == "defect").to_numpy()
     parts = frames.group_by("part").agg((pl.col("label") == "defect").any().alias("defective"))
     bad, good = int(parts["defective"].sum()), int((~parts["defective"]).sum())
@@ -120,6 +126,15 @@ def choose(frames: pl.DataFrame, settings: LineConfig) -> Chosen:
     closed, _ = _cuts(worst, settings.costs, limits.model_copy(update={"max_review_share": 0.0}))
     warnings = (*_few(bad, good), *(() if is_kept else (_NONE_KEEPS,)))
     return Chosen(_thresholds(scale, banded), _thresholds(scale, closed), warnings)
+
+
+def _from_good(frames: pl.DataFrame, limits: LimitSettings) -> Chosen:
+    parts = _worst_parts(frames)
+    score, bad = parts["score"].to_numpy(), parts["defective"].to_numpy()
+    if bad.all():
+        return _nothing_known(int(bad.sum()), 0)
+    banded, closed, promise = conformal.choose(score[~bad], score[bad], limits)
+    return Chosen(banded, closed, (promise,))
 
 
 def most_within(parts: int, limit: float, sure: float) -> int:
@@ -215,7 +230,14 @@ def _possible_cuts(p: Floats) -> tuple[Floats, Ints]:
 
 
 def _worst_scores(frames: pl.DataFrame, scale: calibration.Scale) -> Parts:
-    parts = (
+    parts = _worst_parts(frames)
+    p = expit(parts["score"].to_numpy() / scale.temperature + scale.bias)
+    defective = parts["defective"].to_numpy()
+    return Parts(p, defective, smoothed(defective, p))
+
+
+def _worst_parts(frames: pl.DataFrame) -> pl.DataFrame:
+    return (
         frames.group_by("part")
         .agg(
             pl.col("score").cast(pl.Float64).max(),
@@ -223,9 +245,6 @@ def _worst_scores(frames: pl.DataFrame, scale: calibration.Scale) -> Parts:
         )
         .sort("part")
     )
-    p = expit(parts["score"].to_numpy() / scale.temperature + scale.bias)
-    defective = parts["defective"].to_numpy()
-    return Parts(p, defective, smoothed(defective, p))
 
 
 def _thresholds(scale: calibration.Scale, cuts: Cuts) -> Thresholds:

@@ -45,13 +45,26 @@ def version(name: str) -> int:
     return found
 
 
-def class_names(classes: Sequence[str]) -> tuple[str, ...]:
-    """The classes a network has: the line's, or one named ``defect`` when the line names none.
+def needs_defects(name: str) -> bool:
+    """Whether a task learns from defects; one that does not is shown good frames only.
 
-    >>> class_names([])
-    ('defect',)
+    Raises:
+        InvalidInput: when there is no such task.
     """
-    return tuple(classes) or ("defect",)
+    _require(name)
+    found: bool = importlib.import_module(f"vision_assets.learning.{name}").NEEDS_DEFECTS
+    return found
+
+
+def class_names(name: str, classes: Sequence[str]) -> tuple[str, ...]:
+    """The classes that the network of a task tells apart.
+
+    They are the line's; one named ``defect`` when the line names none, or the task knows none.
+
+    >>> class_names("classification", ["pit"]), class_names("anomaly", ["pit"])
+    (('pit',), ('defect',))
+    """
+    return (tuple(classes) if needs_defects(name) else ()) or ("defect",)
 
 
 def _require(name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,9 @@ UNKNOWN_CLASS = 255
 
 Targets = Mapping[str, Tensor]
 """What a task learns from one batch, by name; the first axis is N."""
+
+Frames = Callable[[], Iterator[Tensor]]
+"""Gives frames as they are in batches (n, h, w, channels) uint8, from the first, at every call."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,17 @@ class Task(Protocol):
         Args:
             answer: What the network of this task gave.
             targets: Of the same frames.
+        """
+
+    def finalise(self, network: Network, good: Frames, held_out: Frames) -> None:
+        """Build what gradients do not, such as a memory; called once, on the weights that are kept.
+
+        A network without a parameter that asks for a gradient is made by this alone.
+
+        Args:
+            network: To be changed.
+            good: Good frames of the role `train`.
+            held_out: Good frames of the role `tune`.
         """
 
     def graph(self, network: Network) -> nn.Module:

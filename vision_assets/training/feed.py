@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
 import polars as pl
+from torch import Tensor
 
 from inspection.contract import InputSpec
 from inspection.statistics import PLANE_PX
@@ -16,7 +17,7 @@ from store.keys import LineKey
 from store.root import Store
 from vision_assets.config import LineConfig
 from vision_assets.dataset import snapshot
-from vision_assets.learning.registry import class_names, task
+from vision_assets.learning.registry import class_names, needs_defects, task
 from vision_assets.learning.task import Sample, Targets
 from vision_assets.progress import Progress
 from vision_assets.training.loader import Loader
@@ -47,7 +48,7 @@ class Feed:
         self.spec = train.spec
         self.train = train
         self.tune = tune
-        self.classes = class_names(settings.classes)
+        self.classes = class_names(settings.task, settings.classes)
         self.samples = TrainingSamples(train, self.classes, settings.training)
         self.tune_can_judge = len(set(tune.is_defective)) == 2
         size = settings.training.batch_size
@@ -72,8 +73,22 @@ class Feed:
         sample = partial(plain_sample, self.tune)
         return Loader(sample, self._targets, len(self.tune), self._batch_size, self._workers)
 
+    def good_frames(self, role: FrameSource) -> Iterator[Tensor]:
+        """The good frames of `train` or `tune` as they are, in batches."""
+        places = [place for place, bad in enumerate(role.is_defective) if not bad]
+
+        def sample(position: int) -> Sample:
+            return plain_sample(role, places[position])
+
+        loader = Loader(sample, _nothing, len(places), self._batch_size, self._workers)
+        return (pixels for pixels, _ in loader)
+
     def _targets(self, samples: Sequence[Sample]) -> Targets:
         return self._task.targets(samples, self.classes)
+
+
+def _nothing(_: Sequence[Sample]) -> Targets:
+    return {}
 
 
 def input_spec(settings: LineConfig, channels: int, frames: pl.DataFrame) -> InputSpec:
@@ -117,10 +132,12 @@ def open_feed(store: Store, line: LineKey, request: Request, progress: Progress)
     sources = []
     for role in ("train", "tune"):
         chosen = frames.filter(pl.col("role") == role)
+        if role == "train" and not needs_defects(request.settings.task):
+            chosen = chosen.filter(pl.col("label") == "good")
         if chosen.is_empty():
             raise InvalidInput(
-                f"snapshot {request.snapshot} has no frame of role {role}: deliver more labelled "
-                "frames or change `split`"
+                f"snapshot {request.snapshot} has no frame of role {role} to learn from: "
+                "deliver more labelled frames or change `split`"
             )
         masks = packed_masks(store, line, request.snapshot, chosen, spec, progress)
         sources.append(FrameSource(store, chosen, masks, spec))

@@ -9,11 +9,14 @@ import logging
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import Tensor
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from store import artifacts
@@ -30,6 +33,7 @@ from vision_assets.training.feed import Feed, open_feed
 from vision_assets.training.module import LearningModule
 from vision_assets.training.request import KIND, Request
 from vision_assets.training.result import publish
+from vision_assets.training.source import FrameSource
 
 _SECONDS_BETWEEN_REPORTS = 1.0
 
@@ -49,13 +53,26 @@ def fit(request: Request, progress: Progress) -> str:
     feed = open_feed(store, line, request, progress)
     module = _module(request, feed)
     work = work_folder(store, line, request.name)
-    trainer, checkpoint = _trainer(request.settings.training, feed, work, progress)
-    resumed = str(checkpoint) if checkpoint.is_file() else None
-    trainer.fit(module, ckpt_path=resumed, weights_only=True)
+    if module.learns:
+        trainer, checkpoint = _trainer(request.settings.training, feed, work, progress)
+        resumed = str(checkpoint) if checkpoint.is_file() else None
+        trainer.fit(module, ckpt_path=resumed, weights_only=True)
+    network = module.kept()
+    good, held_out = (partial(_told, feed, role, progress) for role in (feed.train, feed.tune))
+    task(request.settings.task).finalise(network, good, held_out)
     progress("writing the model", 0, 0)
     publish(store, line, request, module, feed)
     shutil.rmtree(work, ignore_errors=True)
     return request.name
+
+
+def _told(feed: Feed, role: FrameSource, progress: Progress) -> Iterator[Tensor]:
+    """The good frames of a role, telling how many have been seen."""
+    seen, total = 0, sum(not bad for bad in role.is_defective)
+    for batch in feed.good_frames(role):
+        progress("looking at good frames", seen, total)
+        yield batch
+        seen += len(batch)
 
 
 def work_folder(store: Store, line: LineKey, name: str) -> Path:

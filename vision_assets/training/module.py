@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from store.errors import InvalidInput
 from vision_assets.config import TrainingSettings
 from vision_assets.learning.task import Network, Task
 from vision_assets.training.loader import Batch, Loader
@@ -60,6 +61,26 @@ class LearningModule(lightning.LightningModule):
         self._sums: Row = {}
         self._tuned: list[tuple[float, float, float]] = []
         self._started = 0.0
+
+    @property
+    def learns(self) -> bool:
+        """Whether gradients have anything to change."""
+        return any(parameter.requires_grad for parameter in self.network.parameters())
+
+    def kept(self) -> Network:
+        """The network on the CPU, with the best weights when it has learnt any.
+
+        Raises:
+            InvalidInput: when training diverged: no epoch had a finite loss.
+        """
+        if self.learns and not self.best:
+            raise InvalidInput(
+                "training diverged in its first epoch: lower `training.learning_rate`"
+            )
+        network = self.network.cpu().train(False)
+        if self.best:
+            network.load_state_dict(self.best)
+        return network
 
     def train_dataloader(self) -> Loader:
         """The loader of the current epoch."""

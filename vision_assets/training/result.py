@@ -11,7 +11,6 @@ from inspection.contract import Contract
 from inspection.statistics import STATS_VERSION
 from store import artifacts
 from store.artifacts import Artifact
-from store.errors import InvalidInput
 from store.hashing import canonical_json
 from store.keys import LineKey
 from store.root import Store
@@ -27,23 +26,17 @@ from vision_assets.training.request import KIND, Request
 def publish(
     store: Store, line: LineKey, request: Request, module: LearningModule, feed: Feed
 ) -> Artifact:
-    """Write the files of a finished training and, last, its manifest.
-
-    Raises:
-        InvalidInput: when training diverged: no epoch had a finite loss.
-    """
-    if not module.best:
-        raise InvalidInput("training diverged in its first epoch: lower `training.learning_rate`")
-    module.network.cpu().load_state_dict(module.best)
+    """Write the files of a finished training and, last, its manifest."""
     summary = _summary(request, module, feed)
     history = {**summary, "inputs": request.inputs, "rows": module.rows}
     contents = {
-        WEIGHTS: pack(module.best, module.network.backbone.spec),
+        WEIGHTS: pack(module.network.state_dict(), module.network.backbone.spec),
         CONTRACT: canonical_json(contract(request, module, feed).model_dump(mode="json")),
         "history.json": json.dumps(history, indent=1).encode(),
-        "curves.png": curves(module.rows, module.kept_epoch),
-        "augmented.png": sheet(feed.samples, feed.train),
     }
+    if module.learns:
+        contents["curves.png"] = curves(module.rows, module.kept_epoch)
+        contents["augmented.png"] = sheet(feed.samples, feed.train)
     files = {
         name: artifacts.write_file(store, line, KIND, request.name, name, data)
         for name, data in contents.items()
@@ -73,11 +66,11 @@ def contract(request: Request, module: LearningModule, feed: Feed) -> Contract:
 def _summary(request: Request, module: LearningModule, feed: Feed) -> dict[str, Any]:
     """Figures for people."""
     spec = module.network.backbone.spec
-    kept = module.rows[module.kept_epoch - 1]
+    kept = module.rows[module.kept_epoch - 1] if module.rows else {}
     return {
         "epochs": len(module.rows),
         "kept_epoch": module.kept_epoch,
-        "tune_loss": kept["tune_loss"],
+        "tune_loss": kept.get("tune_loss"),
         "tune_auroc": kept.get("tune_auroc"),
         "train_frames": len(feed.train),
         "tune_frames": len(feed.tune),

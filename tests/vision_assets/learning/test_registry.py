@@ -10,7 +10,7 @@ from vision_assets.learning import registry
 
 
 def test_a_task_is_found_by_its_folder() -> None:
-    assert registry.names() == ["classification"]
+    assert registry.names() == ["anomaly", "classification"]
     assert type(registry.task("classification")).__name__ == "Classification"
     assert registry.version("classification") >= 1
 
@@ -18,13 +18,14 @@ def test_a_task_is_found_by_its_folder() -> None:
 @pytest.mark.parametrize("ask", [registry.task, registry.version])
 def test_an_unknown_task_names_what_there_is(ask: object) -> None:
     assert callable(ask)
-    with pytest.raises(InvalidInput, match=r"'detection' does not exist; there are classification"):
-        ask("detection")
+    with pytest.raises(InvalidInput, match=r"'reading' does not exist; there are anomaly, "):
+        ask("reading")
 
 
 def test_the_line_without_classes_has_one() -> None:
-    assert registry.class_names(["pit"]) == ("pit",)
-    assert registry.class_names([]) == ("defect",)
+    assert registry.class_names("classification", ["pit"]) == ("pit",)
+    assert registry.class_names("classification", []) == ("defect",)
+    assert registry.class_names("anomaly", ["pit"]) == ("defect",)
 
 
 def test_asking_for_a_version_loads_no_torch() -> None:

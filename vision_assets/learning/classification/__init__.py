@@ -3,5 +3,6 @@
 Belongs here: the network, its loss, its targets, the exported graph.
 """
 
+NEEDS_DEFECTS = True
 VERSION = 1
 """Raised whenever equal inputs would train other weights."""

@@ -11,7 +11,7 @@ from vision_assets.learning.classification.graph import ClassificationGraph
 from vision_assets.learning.classification.loss import losses, targets
 from vision_assets.learning.classification.network import Answer, CellNetwork
 from vision_assets.learning.task import Answer as TaskAnswer
-from vision_assets.learning.task import Network, Sample, Targets, Task
+from vision_assets.learning.task import Frames, Network, Sample, Targets, Task
 
 
 class Classification:
@@ -29,6 +29,9 @@ class Classification:
         """Parts for the image and for its cells; see `loss.losses`."""
         assert isinstance(answer, Answer)
         return losses(answer, targets)
+
+    def finalise(self, network: Network, good: Frames, held_out: Frames) -> None:
+        """Nothing is left to do."""
 
     def graph(self, network: Network) -> ClassificationGraph:
         """The exported module."""
