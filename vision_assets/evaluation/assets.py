@@ -55,15 +55,6 @@ def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Ma
     artifacts.make_current(opened, line, out.kind, out.name)
     settings = config.load(opened, line)
     figures = steps.read(opened, line, out.name)
-    shown = {
-        "AUROC": figures.auroc,
-        "average precision": figures.average_precision,
-        "escapes": figures.escapes,
-        "overkill": figures.overkill,
-        "review": figures.review,
-        "escapes, band closed": figures.band_closed.escapes,
-        "overkill, band closed": figures.band_closed.overkill,
-    }
     pictures = {
         _title(name): dg.MetadataValue.md(picture(tables.read_verified(opened, file)))
         for name, file in out.files.items()
@@ -74,7 +65,7 @@ def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Ma
         metadata={
             "name": out.name,
             "model": model.name,
-            "figures": dg.MetadataValue.md(table(shown)),
+            "figures": dg.MetadataValue.md(table(figures.headline())),
             "auroc": figures.auroc.value if figures.auroc else 0.0,
             "escape_rate": figures.escapes.rate or 0.0,
             "overkill_rate": figures.overkill.rate or 0.0,

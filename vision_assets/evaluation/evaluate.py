@@ -26,14 +26,14 @@ from store.root import Store
 from vision_assets import config, process
 from vision_assets.config import LineConfig
 from vision_assets.dataset import snapshot
-from vision_assets.evaluation import pictures, predict, ranking, worst
+from vision_assets.evaluation import masked, pictures, predict, ranking, worst
 from vision_assets.evaluation.figures import Count, Evaluation
 from vision_assets.evaluation.judge import Judged, judge
 from vision_assets.progress import Progress, silent
 
 KIND = "evaluations"
 # Raised when the same model and settings would give another rule or other figures.
-VERSION = "2"
+VERSION = "3"
 PREDICTIONS = "predictions.parquet"
 RULE = "rule.json"
 FIGURES = "evaluation.json"
@@ -73,10 +73,14 @@ def evaluate(store: Store, line: LineKey, model: str, progress: Progress = silen
         process.follow(_CHILD, [store.url, str(line), model, str(target)], progress)
         outputs = pl.read_parquet(target)
     judged = judge(rows, outputs, contract.classes, settings)
-    origin = {"model": model, "snapshot": trained.inputs["snapshot"], "config": settings.hash}
-    figures = describe(judged, rows, contract.classes, origin)
-    progress("drawing pictures", 0, 0)
     source = worst.Source(store, line, trained.inputs["snapshot"], rows, outputs, contract)
+    unit, confidence = judged.measured.resampled, settings.limits.confidence
+    where, sizes = masked.measure(source, judged.predictions, unit, confidence, progress)
+    origin = {"model": model, "snapshot": trained.inputs["snapshot"], "config": settings.hash}
+    figures = describe(judged, rows, contract.classes, origin).model_copy(
+        update={"localisation": where, "by_size": sizes}
+    )
+    progress("drawing pictures", 0, 0)
     files = {
         PREDICTIONS: _parquet(judged.predictions),
         RULE: canonical_json(judged.rule.model_dump(mode="json")),
@@ -177,6 +181,8 @@ def _summary(figures: Evaluation) -> dict[str, Any]:
     """The figures that a person looks at first."""
     return {
         "auroc": figures.auroc.value if figures.auroc else None,
+        "pixel_auroc": figures.localisation.pixel_auroc.value if figures.localisation else None,
+        "aupro": figures.localisation.aupro.value if figures.localisation else None,
         "escapes": [figures.escapes.count, figures.escapes.of],
         "overkill": [figures.overkill.count, figures.overkill.of],
         "review": [figures.review.count, figures.review.of],

@@ -122,6 +122,24 @@ class Count(_Figures):
     defective_parts: int
 
 
+class Localisation(_Figures):
+    """How well maps show where defects are, on test frames whose mask is known."""
+
+    frames: int
+    regions: int = Field(description="defective regions in their masks")
+    pixel_auroc: Estimate
+    aupro: Estimate = Field(description="up to 30 % false-positive pixels")
+
+
+class SizeFigures(_Figures):
+    """Defective parts by how much of their frame the defect covers."""
+
+    from_share: float
+    to_share: float
+    parts: int
+    escapes: Rate
+
+
 class Measured(_Figures):
     """What was measured on the role `test`."""
 
@@ -147,6 +165,8 @@ class Evaluation(Measured):
     version: int = 1
     model: str
     snapshot: str
+    localisation: Localisation | None = Field(None, description="None without masks")
+    by_size: tuple[SizeFigures, ...] = Field((), description="of parts whose mask is known")
     config: str = Field(description="hash of the line's settings")
     classes: tuple[str, ...]
     thresholds: Thresholds
@@ -154,3 +174,17 @@ class Evaluation(Measured):
     unreadable: dict[str, str] = Field(description="frames that were refused, with the message")
     seeds: dict[str, int]
     warnings: tuple[str, ...]
+
+    def headline(self) -> dict[str, Estimate | Rate | None]:
+        """What a person looks at first, by name; None where nothing shows it."""
+        where = self.localisation
+        return {
+            "AUROC": self.auroc,
+            "average precision": self.average_precision,
+            **({"pixel AUROC": where.pixel_auroc, "AUPRO": where.aupro} if where else {}),
+            "escapes": self.escapes,
+            "overkill": self.overkill,
+            "review": self.review,
+            "escapes, band closed": self.band_closed.escapes,
+            "overkill, band closed": self.band_closed.overkill,
+        }

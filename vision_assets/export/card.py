@@ -118,6 +118,19 @@ def _figures(facts: CardFacts) -> Iterator[str]:
         yield ""
         area = found.auroc
         yield f"AUROC of frames {area.value:.3f} (interval {area.low:.3f} to {area.high:.3f})."
+    if where := found.localisation:
+        yield ""
+        yield (
+            f"Maps against {where.regions} masked regions: pixel AUROC {where.pixel_auroc}, "
+            f"AUPRO {where.aupro}."
+        )
+    if found.by_size:
+        yield ""
+        rows = [
+            [f"{size.from_share:g} to {size.to_share:g}", _rate(size.escapes)]
+            for size in found.by_size
+        ]
+        yield from _table(["share of the frame that the defect covers", "escapes"], rows)
     yield ""
     yield "What the test parts prove:"
     yield ""

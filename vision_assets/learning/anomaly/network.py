@@ -35,7 +35,7 @@ class Answer(NamedTuple):
         score: (N,) how far the worst patches are from good ones, in standard deviations of good
             frames' own worst patches.
         embedding: (N, d) pooled features of the coarsest map.
-        distances: (N, h, w) of each patch, in the same unit.
+        distances: (N, h, w) of each patch to the nearest good one.
     """
 
     score: Tensor
@@ -76,9 +76,9 @@ class PatchMemory(Network):
         count, rows, columns, size = patches.shape
         nearest = squared_distances(patches.reshape(-1, size), self.bank).amin(1)
         distances = nearest.clamp(min=1e-12).sqrt().reshape(count, rows, columns)
-        distances = (distances - self.centre) / self.spread
         worst = distances.flatten(1).topk(_WORST, 1).values.mean(1)
-        return Answer(worst, maps[-1].mean((2, 3)), distances)
+        score = (worst - self.centre) / self.spread
+        return Answer(score, maps[-1].mean((2, 3)), distances)
 
     def features(self, maps: list[Tensor]) -> Tensor:
         """Features (N, rows, columns, channels) of patches, each with its neighbours."""

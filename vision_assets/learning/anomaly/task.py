@@ -82,7 +82,7 @@ class AnomalyGraph(nn.Module):
             answer.score,
             answer.score.sigmoid()[:, None],
             answer.embedding,
-            answer.distances.sigmoid(),
+            answer.distances / (answer.distances + self.network.centre),
         )
 
 
