@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -73,7 +74,7 @@ def by_size(
 
 def _frames(
     source: Source, test: pl.DataFrame
-) -> Iterator[tuple[dict[str, str], NDArray[np.float32], NDArray[np.bool_]]]:
+) -> Iterator[tuple[dict[str, Any], NDArray[np.float32], NDArray[np.bool_]]]:
     """Rows with their map and mask, some masks at a time: each is as large as its frame."""
     places = source.rows.select("frame_id", "has_mask", "width", "height")
     heats = source.outputs.select("frame_id", "map")
@@ -88,5 +89,5 @@ def _frames(
             x, y, width, height = contract.input.crop or (0, 0, row["width"], row["height"])
             mask = masks.get(row["frame_id"], np.zeros((row["height"], row["width"]), np.uint8))
             cells = np.frombuffer(row["map"], np.uint8)
-            heat = cells.reshape(contract.map_height, contract.map_width).astype(np.float32) / 255
+            heat = cells.reshape(contract.map_height, contract.map_width) / np.float32(255)
             yield row, heat, mask[y : y + height, x : x + width] > 0

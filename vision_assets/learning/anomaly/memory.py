@@ -35,7 +35,7 @@ class Memory:
         if len(self.centres):
             distance2, nearest = squared_distances(patches, self.centres).min(1)
             is_near = distance2 <= self._radius2
-            self.support[nearest[is_near].unique()] += 1
+            self.support[torch.unique(nearest[is_near])] += 1
             patches = patches[~is_near]
         fresh = spread_out(patches, self._radius2)
         self.centres = torch.cat([self.centres, patches[fresh]])
