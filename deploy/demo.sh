@@ -6,7 +6,9 @@ cd "$(dirname "$0")/.."
 export VISION_STORE="${VISION_STORE:-$PWD/.vision/store}" DAGSTER_HOME="${DAGSTER_HOME:-$PWD/.vision/dagster}"
 line=turin/press-3 address=127.0.0.1:50151 today="$PWD/.vision/today"
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+# Bold on a terminal, plain in a file.
+if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; else bold='' plain=''; fi
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 
 say "1/4  Rendering three shifts of parts on line $line"
 for shift in 1 2 3; do

@@ -13,6 +13,9 @@ from pydantic import BaseModel
 
 FOLDER = Path(__file__).parent / "reference"
 
+HOSTS_OWN = {"host": "this host's name", "workers": "cores of this process"}
+"""Defaults that differ from host to host, in words."""
+
 
 def pages() -> dict[str, str]:
     """Every generated page by file name."""
@@ -53,7 +56,7 @@ def _rows(model: type[BaseModel], prefix: str) -> list[str]:
             found += _rows(type(default), f"{prefix}{name}.")
             continue
         bounds = ", ".join(filter(None, map(_bound, field.metadata)))
-        shown = "required" if field.is_required() else f"`{default!r}`"
+        shown = HOSTS_OWN.get(name) or ("required" if field.is_required() else f"`{default!r}`")
         meaning = "; ".join(filter(None, (field.description, bounds)))
         found.append(f"| `{prefix}{name}` | {shown} | {meaning.replace('|', '/')} |")
     return found

@@ -25,13 +25,18 @@ MOST_PNG_EXTRAS = 64  # chunks without pixels; a compressed text may take 25 ms
 MOST_TIFF_VALUES = 65_536  # of one tag: so many strips or tiles
 MOST_TIFF_SCANS = 20  # of a strip or tile that is a JPEG, on average
 
-UNSEEN_PNG_BYTES = 2**20
-"""Compressed pixels up to this size are not inflated for a look: at worst they take 4 seconds."""
+MOST_PNG_SURPLUS_BYTES = 2**28
+"""A PNG that could inflate to so many bytes more than its pixels is looked at: about a second's
+work for the decoder, as the largest frame is."""
+
+_MOST_INFLATED = 1032
+"""Bytes that deflate makes of one, at most: 258 of two bits (RFC 1951, 3.2.5)."""
 
 _JPEG_SOS = 0xDA
 _JPEG_MARKERS = range(0xC0, 0xFF)
 _SCAN = b"\xff\xda"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PNG_HEAD_BYTES = 33  # up to the end of its first chunk
 _CHUNK = struct.Struct(">I4s")
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type
 _INFLATE_PIECE = 2**18
@@ -106,19 +111,21 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 def refuse_overlong_png(data: bytes, max_pixels: int) -> None:
     """Refuse a PNG whose compressed data go on after its last pixel, which the decoder inflates.
 
-    Costs half a decoding when the data are long enough to do harm, else next to nothing. A file
-    that is no PNG, or damaged, or too large is left to `inspection.decode`.
+    Costs half a decoding when the data are long enough to do harm (260 KB and up), else next to
+    nothing. A file that is no PNG, or damaged, or too large is left to `inspection.decode`.
 
     Raises:
         UnreadableFrame: with reason ``too_complex``.
     """
-    if len(data) <= UNSEEN_PNG_BYTES or not data.startswith(_PNG_MAGIC):
+    if not data.startswith(_PNG_MAGIC) or len(data) < _PNG_HEAD_BYTES:
         return
     width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
     if width * height > max_pixels or colour not in _PNG_SAMPLES:
         return
     # Twice, and a little: an interlaced picture has more and shorter rows.
     most = 2 * height * (1 + width * bits * _PNG_SAMPLES[colour] // 8 + 1) + 2**16
+    if _MOST_INFLATED * len(data) <= most + MOST_PNG_SURPLUS_BYTES:
+        return
     inflater = zlib.decompressobj()
     for kind, place, length in png_chunks(data):
         if kind != b"IDAT":

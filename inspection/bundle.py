@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ GRAPH_S8S8 = "graph.int8.s8s8.onnx"
 GRAPHS = (GRAPH, GRAPH_U8S8, GRAPH_S8S8)
 LISTING = "bundle.json"
 
+_REPLACED = re.compile(r"\.tmp-[0-9a-f]{32}")
 _REQUIRED = (CONTRACT, RULE, GRAPH)
 
 
@@ -308,7 +310,8 @@ def _copy(store: Store, files: Mapping[str, StoredFile], listing: _Listing, cach
 def _sweep(cache: Path) -> None:
     """Remove what was replaced, and what a killed fetch left; the caller holds the lock."""
     for folder in cache.glob(".tmp-*"):
-        shutil.rmtree(folder)
+        if _REPLACED.fullmatch(folder.name) and folder.is_dir():  # others' files are not ours
+            shutil.rmtree(folder)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from store.errors import InvalidInput, NotFound, Refused, Unavailable, Unreadabl
 # Another CPU adds in another order; far below what moves a verdict outside the band.
 LEAST_TOLERANCE = 1e-3
 _TIMED_CALLS = 15
+_STAYS_WITHIN = 1.5
+"""A measurement of some milliseconds differs between two starts; an engine that answered before
+stays while it takes at most this many times as long as the fastest."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,14 @@ class Rejection:
 
     def __str__(self) -> str:
         return f"{self.engine} on {self.graph}: {self.why}"
+
+
+class Chosen(NamedTuple):
+    """An engine with its build, on a graph."""
+
+    engine: str
+    graph: str
+    build: str
 
 
 @dataclass(frozen=True)
@@ -55,18 +67,24 @@ class Choice:
 
 
 def choose(
-    bundle: Bundle, threads: int = 1, streams: int = 1, engines: Sequence[str] | None = None
+    bundle: Bundle,
+    threads: int = 1,
+    streams: int = 1,
+    engines: Sequence[str] | None = None,
+    before: Chosen | None = None,
 ) -> Choice:
     """The fastest engine, measured here, that may answer for a bundle.
 
     It must have passed its parity evidence, be available here and reproduce the golden frames
-    (`replay`).
+    (`replay`). Two engines differ in the last digits, so that a frame near a threshold may get
+    another verdict from each: the one that answered before stays unless it is much slower.
 
     Args:
         bundle: Whose graphs, evidence and golden frames.
         threads: As for `open_engine`.
         streams: As for `open_engine`.
         engines: The names that may be chosen; None for all that are available.
+        before: What answered for the bundle here before, if anything did.
 
     Raises:
         Unavailable: when no engine may answer; the message lists why.
@@ -88,7 +106,7 @@ def choose(
         else:
             pixels = prepare(golden[0].data, bundle.contract.input).pixels[np.newaxis]
             proven.append((latency_ms(engine, pixels), engine))
-    return _fastest(bundle, proven, rejected)
+    return _fastest(bundle, proven, rejected, before)
 
 
 def replay(inspector: Inspector, golden: Sequence[Golden], evidence: EngineEvidence) -> list[str]:
@@ -152,7 +170,10 @@ def _candidates(
 
 
 def _fastest(
-    bundle: Bundle, proven: list[tuple[float, Engine]], rejected: list[Rejection]
+    bundle: Bundle,
+    proven: list[tuple[float, Engine]],
+    rejected: list[Rejection],
+    before: Chosen | None,
 ) -> Choice:
     if not proven:
         raise Unavailable(
@@ -160,9 +181,18 @@ def _fastest(
             + "\n".join(f"  - {rejection}" for rejection in rejected)
         )
     proven.sort(key=lambda one: one[0])
-    best, engine = proven[0]
-    slower = [
-        Rejection(other.name, other.graph, f"slower here: {latency:.2f} ms against {best:.2f}")
-        for latency, other in proven[1:]
+    most = _STAYS_WITHIN * proven[0][0]
+    stays = [one for one in proven if one[0] <= most and chosen(one[1]) == before]
+    took, engine = (stays or proven)[0]
+    others = [
+        Rejection(other.name, other.graph, f"{why} here: {latency:.2f} ms against {took:.2f}")
+        for latency, other in proven
+        if other is not engine
+        for why in ["slower" if latency >= took else "not chosen before, hardly faster"]
     ]
-    return Choice(engine, best, (*rejected, *slower))
+    return Choice(engine, took, (*rejected, *others))
+
+
+def chosen(engine: Engine) -> Chosen:
+    """What an engine is told again by."""
+    return Chosen(engine.name, engine.graph, engine.build)

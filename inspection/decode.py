@@ -64,6 +64,7 @@ _REDUCED = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
 _TIFF_BITS, _TIFF_TURN = 258, 274
+_NO_MEMORY = -4  # cv::Error::StsNoMem
 # Markers that state the size (SOF, without DHT, JPG and DAC in between).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Baseline, extended, progressive: their Huffman codes say by themselves where the pixels end.
@@ -153,6 +154,7 @@ def decode(
 
     Raises:
         UnreadableFrame: with a reason of `read_header`, or ``wrong_channels``.
+        MemoryError: when this host has no room for the pixels.
         ValueError: when `reduced` is another number.
     """
     if reduced not in _REDUCED:
@@ -181,6 +183,8 @@ def _imdecode(data: bytes, header: Header, reduced: int) -> NDArray[np.uint8]:
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
+        if error.code == _NO_MEMORY:  # the frame is sound, and this host has no room for it
+            raise MemoryError(f"{header.format}: {error.err}") from error
         raise UnreadableFrame("undecodable", f"{header.format}: {error.err}") from error
     # libpng does not miss the end of the last chunk; all other formats are refused when cut.
     if pixels is None or (header.format == "PNG" and is_cut(data, "PNG")):

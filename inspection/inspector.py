@@ -17,7 +17,7 @@ from inspection.decision import Rule, Verdict, decide
 from inspection.engines.engine import Engine
 from inspection.outputs import Outputs
 from inspection.preprocess import Prepared, prepare, prepare_pixels
-from store.errors import UnreadableFrame
+from store.errors import Unavailable, UnreadableFrame, VisionError
 
 Frame = bytes | NDArray[np.uint8]
 """Encoded bytes, or raw pixels ``(H, W, channels) uint8`` (RGB for three channels)."""
@@ -147,11 +147,22 @@ class Inspector:
             return []
         started = time.perf_counter()
         if len(ready) == 1:  # on the line: nothing to stack, nothing to take apart
-            outputs = self.engine.run(ready[0].prepared.pixels[np.newaxis])
+            outputs = self._run(ready[0].prepared.pixels[np.newaxis])
             return [self._answer(ready[0], outputs, (time.perf_counter() - started) * 1e3)]
-        outputs = self.engine.run(np.stack([one.prepared.pixels for one in ready]))
+        outputs = self._run(np.stack([one.prepared.pixels for one in ready]))
         engine_ms = (time.perf_counter() - started) * 1e3 / len(ready)
         return [self._answer(one, outputs.row(index), engine_ms) for index, one in enumerate(ready)]
+
+    def _run(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """What the engine gives; whatever else it raises is its failure, no fault of a frame."""
+        try:
+            return self.engine.run(pixels)
+        except (VisionError, MemoryError):
+            raise
+        except Exception as error:  # a library's own
+            raise Unavailable(
+                f"{self.engine.name} failed on {self.engine.graph}: {type(error).__name__}: {error}"
+            ) from error
 
     def _answer(self, ready: Ready, outputs: Outputs, engine_ms: float) -> Inspection:
         context = ready.context

@@ -1,8 +1,9 @@
 """Who may call what, and how often: asked for every call before its frame is looked at.
 
 `Access.authorise` and `Access.limit` are plain functions of a few microseconds, for every front;
-`AccessInterceptor` asks the first for plain grpcio. `METHODS` is the one table of methods; what it
-does not name is open to nobody.
+`AccessInterceptor` asks the first for plain grpcio. A client certificate, which only the method of
+a call gets to see there, is asked for when a call comes without a token. `METHODS` is the one table
+of methods; what it does not name is open to nobody.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import grpc
 
 from serve.limits import Limits, RateLimits
 from serve.statuses import Problem
 from serve.tokens import ANYWHERE, Grant, Role, TokenBook
+from serve.transport import fingerprint
 from store.errors import VisionError
 
 _log = logging.getLogger(__name__)
@@ -56,8 +58,8 @@ _BEARER = "bearer "
 _UNAUTHENTICATED = Problem(
     grpc.StatusCode.UNAUTHENTICATED,
     "unauthenticated",
-    "this server asks for a token: send the metadata `authorization: Bearer TOKEN`; the one that "
-    "was sent, if any, is unknown, expired or revoked",
+    "this server asks for a token: send the metadata `authorization: Bearer TOKEN`, or use a "
+    "client certificate that it knows; what was sent, if anything, is unknown, expired or revoked",
 )
 
 
@@ -98,12 +100,14 @@ class Access:
         if self._thread.is_alive():
             self._thread.join()
 
-    def authorise(self, path: str, metadata: Metadata) -> Grant | Problem:
+    def authorise(self, path: str, metadata: Metadata, certificate: str = "") -> Grant | Problem:
         """What the caller of a method may, or why it may not call it.
 
         Args:
             path: The method, such as ``/inspection.v1.Inspection/Inspect``.
             metadata: Keys in lower case, as gRPC has them.
+            certificate: Fingerprint of the client's certificate, which counts when there is no
+                token; empty without one.
         """
         if path not in METHODS:
             return self._refused(_denied(f"no role opens the method {path[:200]}"))
@@ -111,16 +115,31 @@ class Access:
         book = self._book
         if role is None or book is None:
             return EVERYBODY
-        grant = book.find(_bearer(metadata), time.time())
+        authorization = _authorization(metadata)
+        if authorization is None:
+            grant = book.find_certificate(certificate, time.time())
+        else:
+            grant = book.find(_bearer(authorization), time.time())
         if grant is None:
             return self._refused(_UNAUTHENTICATED)
         if role not in grant.roles:
-            return self._refused(_denied(f"this token has not the role {role}"))
+            return self._refused(_denied(f"this caller has not the role {role}"))
         return grant
 
-    def may_read(self, authorization: str) -> bool:
-        """Whether the value of an ``Authorization`` header gives the role ``read``."""
-        grant = self.authorise(_INSPECTION + "GetServerInfo", [("authorization", authorization)])
+    def goes_by_certificate(self, metadata: Metadata) -> bool:
+        """Whether a call with this metadata is judged by its client certificate."""
+        book = self._book
+        return book is not None and book.has_certificates and _authorization(metadata) is None
+
+    def may_read(self, authorization: str, certificate: str = "") -> bool:
+        """Whether an ``Authorization`` header, else a certificate, gives the role ``read``.
+
+        Args:
+            authorization: The header's value, empty without one.
+            certificate: Fingerprint of the client's certificate, empty without one.
+        """
+        shown = [("authorization", authorization)] if authorization else []
+        grant = self.authorise(_INSPECTION + "GetServerInfo", shown, certificate)
         return isinstance(grant, Grant)
 
     def covers(self, grant: Grant, line: str) -> Problem | None:
@@ -133,7 +152,7 @@ class Access:
             return self._refused(_UNAUTHENTICATED)
         if grant.covers(line):
             return None
-        return self._refused(_denied(f"this token is not for line {line}"))
+        return self._refused(_denied(f"the rights of this caller are not for line {line}"))
 
     def limit(self, grant: Grant, line: str, size_bytes: int) -> Problem | None:
         """Why a frame of a line is not taken from this caller now, or None.
@@ -202,19 +221,60 @@ class AccessInterceptor(grpc.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The method's handler, or one that ends the call."""
         details = handler_call_details
+        if self._access.goes_by_certificate(details.invocation_metadata or ()):
+            handler = continuation(details)
+            if handler is not None:
+                return self._certified(handler, details.method)
         found = self._access.authorise(details.method, details.invocation_metadata or ())
         if isinstance(found, Grant):
             _grant.set(found)
             return continuation(details)
         return _refusal(found)
 
+    def _certified(
+        self, handler: grpc.RpcMethodHandler[Any, Any], method: str
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """The same handler for a caller whose certificate allows it."""
+        kind = _kind(handler)
+        answer = getattr(handler, kind)
+
+        def asked(request: object, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - any answer
+            found = self._access.authorise(method, (), _certificate(context))
+            if isinstance(found, Problem):
+                _refuse(context, found)
+            _grant.set(found)
+            return answer(request, context)
+
+        make = getattr(grpc, f"{kind}_rpc_method_handler")
+        certified: grpc.RpcMethodHandler[Any, Any] = make(
+            asked, handler.request_deserializer, handler.response_serializer
+        )
+        return certified
+
+
+def _kind(handler: grpc.RpcMethodHandler[Any, Any]) -> str:
+    """The attribute of a handler that holds its method, such as ``unary_unary``."""
+    asked = "stream" if handler.request_streaming else "unary"
+    answered = "stream" if handler.response_streaming else "unary"
+    return f"{asked}_{answered}"
+
+
+def _certificate(context: grpc.ServicerContext) -> str:
+    """Fingerprint of the certificate that a client has shown; empty without one."""
+    shown = cast("Sequence[bytes]", context.auth_context().get("x509_pem_cert", ()))
+    return fingerprint(shown[0]) if shown else ""
+
+
+def _refuse(context: grpc.ServicerContext, problem: Problem) -> NoReturn:
+    context.set_trailing_metadata((("error-code", problem.code),))
+    context.abort(problem.status, problem.message)
+
 
 def _refusal(problem: Problem) -> grpc.RpcMethodHandler[Any, Any]:
     """Ends a call of any kind without reading a request."""
 
     def refuse(_: object, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - never returns
-        context.set_trailing_metadata((("error-code", problem.code),))
-        context.abort(problem.status, problem.message)
+        _refuse(context, problem)
 
     return grpc.stream_stream_rpc_method_handler(refuse)
 
@@ -223,12 +283,18 @@ def _denied(why: str) -> Problem:
     return Problem(grpc.StatusCode.PERMISSION_DENIED, "permission_denied", why)
 
 
-def _bearer(metadata: Metadata) -> str:
-    """The token of the ``authorization`` metadata; empty without one."""
+def _authorization(metadata: Metadata) -> str | None:
+    """The ``authorization`` metadata; None without any."""
     for key, value in metadata:
-        if key == "authorization" and isinstance(value, str):
-            return value[len(_BEARER) :] if value[: len(_BEARER)].lower() == _BEARER else ""
-    return ""
+        if key == "authorization":
+            return value if isinstance(value, str) else ""
+    return None
+
+
+def _bearer(authorization: str) -> str:
+    """The token of an ``authorization``; empty when it holds none."""
+    is_bearer = authorization[: len(_BEARER)].lower() == _BEARER
+    return authorization[len(_BEARER) :] if is_bearer else ""
 
 
 def _mark(path: Path | None) -> tuple[int, int, int] | None:

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspection.bundle import Bundle, fetch
+from inspection.bundle import KIND, Bundle, fetch
 from inspection.choose import Choice, choose
-from store import ledger
+from store import artifacts, ledger
 from store.errors import NotFound
 from store.keys import LineKey
 from store.root import Store
@@ -55,14 +55,18 @@ def stored_bundle(store: Store, line: LineKey, name: str = "") -> Iterator[Bundl
     Args:
         store: Where it is.
         line: Whose bundle.
-        name: Which; empty for the one that is live.
+        name: Which, or how it begins; empty for the one that is live.
 
     Raises:
-        NotFound: when there is no such bundle, or nothing is live.
+        NotFound: when there is no store, no such bundle, or nothing is live.
+        InvalidInput: when the names of several bundles begin so.
         Corrupt: when one byte differs from what a manifest states.
     """
+    if not store.exists(""):
+        raise NotFound(f"there is no store at {store.url}: give its folder with --store")
+    full = artifacts.named(store, line, KIND, name) if name else _live_bundle(store, line)
     with tempfile.TemporaryDirectory(prefix="vision-serve-") as folder:
-        yield fetch(store, line, name or _live_bundle(store, line), Path(folder))
+        yield fetch(store, line, full, Path(folder))
 
 
 def _live_bundle(store: Store, line: LineKey) -> str:

@@ -4,57 +4,37 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import signal
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
-import grpc
-from google.protobuf.json_format import MessageToDict
 
 from inspection.bundle import Bundle, open_folder
-from inspection.choose import choose
-from inspection.inspector import FrameContext, Inspector
-from serve import logs, stops
+from serve import logs, native_output, stops
 from serve.allocator import keep_frame_buffers
-from serve.bench import LoopReport, closed_loop
 from serve.check import CheckReport, check, stored_bundle
-from serve.client import ACCEPTED, About, Client, files_below, transport_error
-from serve.options import connecting
-from serve.printed import (
-    InspectTable,
-    info_lines,
-    shipping_header,
-    shipping_line,
-    spool_header,
-    spool_line,
-)
-from serve.protocol import inspection_v1_pb2 as pb
+from serve.client_commands import COMMANDS
+from serve.known import MEMORY
+from serve.preflight import remarks, require_addresses, require_spool, require_spools
+from serve.printed import shipping_header, shipping_line, spool_header, spool_line
 from serve.replay import Loss, next_sequence, read
 from serve.server import Server
-from serve.settings import load
+from serve.settings import Settings, load
 from serve.shipping.cursor import shipped, sinks_of
 from serve.shipping.plan import PASSWORDS, passwords_of, plan_of
 from serve.shipping.program import drain
 from serve.station import Station
 from serve.token_commands import token
-from serve.transport import ClientTls
 from serve.watcher import require_line
-from store.errors import NotFound, UnreadableFrame, VisionError
+from store.errors import InvalidInput, NotFound, VisionError
 from store.keys import LineKey
 from store.root import Store
-
-_Call = Callable[[bytes], str]
-"""Sends a frame; gives why it was not answered, empty when it was."""
-
-_ONE_CLIENT = (1,)
-_MOST_CAUSES = 5
 
 
 class _Commands(click.Group):
@@ -67,13 +47,17 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from error
 
 
+_log = logging.getLogger(__name__)
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="vision-assets")
 def main() -> None:
     """Answers frames with verdicts on the line."""
 
 
-main.add_command(token)
+for _command in (*COMMANDS, token):
+    main.add_command(_command)
 
 
 def _store(context: click.Context, option: click.Parameter, value: str | None) -> Store | None:
@@ -83,17 +67,22 @@ def _store(context: click.Context, option: click.Parameter, value: str | None) -
         raise click.BadParameter(str(error)) from error
 
 
+_store_option = click.option(
+    "--store",
+    envvar=["VISION_SERVE_STORE", "VISION_STORE"],
+    help="Root of the store: a folder; default: $VISION_STORE.",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _path = click.Path(path_type=Path)
 
 
 @main.command()
-@click.option("--store", help="Root of the store: a folder.")
+@_store_option
 @click.option("--line", multiple=True, help="SITE/LINE whose live release answers; repeatable.")
 @click.option("--listen", help="host:port or unix:PATH; default 127.0.0.1:50051.")
 @click.option("--fast-listen", help="host:port or unix:PATH of the fast front; default: none.")
 @click.option(
-    "--workers", type=int, help="Frames worked on at once; default: one more than the cores."
+    "--workers", type=int, help="Frames worked on at once; default: the cores of this process."
 )
 @click.option("--spool", type=_path, help="Folder of the decisions.")
 @click.option("--cache", type=_path, help="Folder of fetched bundles.")
@@ -107,10 +96,20 @@ def run(line: tuple[str, ...], **given: object) -> None:
     """
     settings = load({**given, "lines": line or None})
     logs.set_up(settings.log_level)
+    for remark in remarks(settings, os.environ):
+        _log.warning("a setting has no effect", extra={"why": remark})
+    require_addresses(settings)
     keep_frame_buffers()
     for key in settings.line_keys:
         require_line(Store(settings.store), key, settings.cache_folder(key))
     stops.block()  # before any thread is made; `serve.entry` has done so already
+    memory = settings.cache_folder(settings.line_keys[0]) / MEMORY
+    with native_output.told(memory / native_output.FILE):
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
+    """Answer frames until a signal ends that."""
     server = Server(settings)
     address = server.start()
     # What is loaded by now stays: the collector need not walk through it between two frames.
@@ -135,50 +134,18 @@ def _release_line(station: Station) -> str:
     return f"release {release.name}, engine {release.engine}"
 
 
-@main.command()
-@click.argument("paths", nargs=-1, required=True, type=_path)
-@click.option("--target", default="127.0.0.1:50051", show_default=True)
-@click.option("--camera", default="", help="Camera id sent with every frame.")
-@click.option("--product", default="", help="Product id sent with every frame.")
-@click.option("--parallel", default=1, show_default=True, type=click.IntRange(1, 64))
-@_json
-@connecting
-def inspect(
-    paths: tuple[Path, ...],
-    target: str,
-    camera: str,
-    product: str,
-    parallel: int,
-    as_json: bool,
-    tls: ClientTls,
-) -> None:
-    """Send files, and every file below folders, to a server; exit status 1 after an error."""
-    files = _files(paths)
-    faults = 0
-    with Client(target, tls=tls) as client:
-        table = InspectTable(files, "" if as_json else client.info().release)
-        if not as_json:
-            click.echo(table.header())
-        for row in client.inspect_files(files, About(camera, product), parallel):
-            click.echo(json.dumps(row) if as_json else table.line(row))
-            faults += "error" in row
-    if faults:
-        raise click.ClickException(f"{faults} of {len(files)} frames were not judged")
-
-
-def _files(paths: tuple[Path, ...]) -> list[Path]:
-    """The files to send; says how many others there were."""
-    files, skipped = files_below(paths)
-    if skipped:
-        click.echo(f"skipped {len(skipped)} other file(s): {ACCEPTED}", err=True)
-    return files
-
-
 @main.command("check-bundle")
 @click.argument("path", required=False, type=_path)
-@click.option("--store", callback=_store, help="Root of the store, instead of PATH.")
+@click.option(
+    "--store",
+    callback=_store,
+    envvar="VISION_STORE",
+    help="Root of the store, instead of PATH; default: $VISION_STORE.",
+)
 @click.option("--line", help="SITE/LINE, with --store.")
-@click.option("--bundle", default="", help="Its name, with --store; default: the live one.")
+@click.option(
+    "--bundle", default="", help="Its name or how it begins, with --store; default: the live one."
+)
 @_json
 def check_bundle(
     path: Path | None, store: Store | None, line: str | None, bundle: str, as_json: bool
@@ -212,117 +179,7 @@ def _check_lines(report: CheckReport) -> str:
 
 
 @main.command()
-@click.argument("paths", nargs=-1, type=_path)
-@click.option("--target", help="host:port of a server.")
-@click.option("--bundle", type=_path, help="A bundle's folder: its engine, without a server.")
-@click.option("--clients", multiple=True, type=click.IntRange(1, 256), default=_ONE_CLIENT)
-@click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(0.1, 3600))
-@_json
-@connecting
-def bench(
-    paths: tuple[Path, ...],
-    target: str | None,
-    bundle: Path | None,
-    clients: tuple[int, ...],
-    seconds: float,
-    as_json: bool,
-    tls: ClientTls,
-) -> None:
-    """Latency and throughput of a closed loop of clients, over gRPC or in this process.
-
-    PATHS are the frames that are sent; with --bundle its golden frames are the default.
-    """
-    frames = [path.read_bytes() for path in _files(paths)]
-    if (target is None) == (bundle is None) or (target and not frames):
-        raise click.UsageError("give --target and files, or --bundle")
-    opened = _remote(target, tls) if target else _local(cast(Path, bundle), frames, max(clients))
-    with opened as call:
-        for count in clients:
-            causes: Counter[str] = Counter()
-            report = closed_loop(_counting(call, causes), frames, count, seconds)
-            click.echo(json.dumps(vars(report)) if as_json else _bench_line(report))
-            for cause, times in causes.most_common(_MOST_CAUSES):
-                click.echo(f"  {times} times: {cause}", err=True)
-
-
-def _counting(call: _Call, causes: Counter[str]) -> Callable[[bytes], bool]:
-    """A call that keeps why a frame was not answered, and gives whether it was."""
-    lock = threading.Lock()
-
-    def counted(data: bytes) -> bool:
-        cause = call(data)
-        if cause:
-            with lock:
-                causes[cause] += 1
-        return not cause
-
-    return counted
-
-
-@contextmanager
-def _remote(target: str, tls: ClientTls) -> Iterator[_Call]:
-    with Client(target, tls=tls) as client:
-        info = client.info()
-        click.echo(
-            f"every frame becomes a row among the real ones in the spool of line {info.line}'s "
-            f"server at {target}",
-            err=True,
-        )
-
-        def call(data: bytes) -> str:
-            try:
-                client.stub.Inspect(pb.Frame(encoded=data), timeout=client.timeout_s)
-            except grpc.RpcError as error:
-                return transport_error(error)
-            return ""
-
-        yield call
-
-
-@contextmanager
-def _local(folder: Path, frames: list[bytes], streams: int) -> Iterator[_Call]:
-    """The bundle's engine in this process; fills `frames` when they are empty."""
-    bundle = open_folder(folder)
-    inspector = Inspector(bundle.contract, bundle.rule, choose(bundle, 1, streams).engine)
-    frames += [] if frames else [golden.data for golden in bundle.golden()]
-
-    def call(data: bytes) -> str:
-        try:
-            inspector.inspect(data, FrameContext())
-        except UnreadableFrame as error:
-            return str(error)
-        return ""
-
-    yield call
-
-
-def _bench_line(report: LoopReport) -> str:
-    return (
-        f"{report.clients:>3} client(s): {report.per_s:8.1f} frames/s, p50 {report.p50_ms:.2f} ms, "
-        f"p99 {report.p99_ms:.2f} ms, {report.errors} errors"
-    )
-
-
-@main.command()
-@click.option("--target", default="127.0.0.1:50051", show_default=True)
-@_json
-@connecting
-def info(target: str, as_json: bool, tls: ClientTls) -> None:
-    """What a server runs at the moment, and why not the newest release if so."""
-    with Client(target, tls=tls) as client:
-        message = client.info()
-    fields = MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    if as_json:
-        click.echo(json.dumps(fields))
-        return
-    for line in info_lines(fields):
-        click.echo(line)
-
-
-@main.command()
-@click.option("--store", help="Root of the store: a folder.")
+@_store_option
 @click.option("--line", multiple=True, help="SITE/LINE whose spool is shipped; repeatable.")
 @click.option("--spool", type=_path, help="Folder of the decisions, as the server had it.")
 @_json
@@ -332,6 +189,8 @@ def ship(line: tuple[str, ...], as_json: bool, **given: object) -> None:
     Settings are those of `run`, such as where else than to the store decisions go.
     """
     settings = load({**given, "lines": line or None})
+    logs.set_up("warning")  # such as which kept frame stays here, and why
+    require_spools(settings)
     os.environ.update({PASSWORDS[k]: value for k, value in passwords_of(settings).items()})
     for name, counts in drain(plan_of(settings)).items():
         told = ", ".join(f"{count} to {place}" for place, count in counts.items())
@@ -345,11 +204,10 @@ def ship(line: tuple[str, ...], as_json: bool, **given: object) -> None:
 @_json
 def spool(folder: Path, first: int, shipping: bool, as_json: bool) -> None:
     """The decisions and errors in a spool, also while its server runs; exit status 1 if damaged."""
-    if not folder.is_dir():
-        raise NotFound(
-            f"there is no folder {folder}: a server's spool is .vision/serve/SITE/LINE/spool where "
-            "it was started, unless it was given --spool"
-        )
+    try:
+        require_spool(folder)
+    except (NotFound, InvalidInput) as error:
+        raise click.BadParameter(str(error), param_hint="FOLDER") from error
     if shipping:
         places = shipped(folder, sinks_of(folder), next_sequence(folder))
         if not as_json:

@@ -12,6 +12,7 @@ from typing import Self
 
 import grpc
 
+from serve.frame import MAX_NAME_CHARACTERS
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.protocol.inspection_v1_pb2_grpc import InspectionStub
 from serve.settings import check_address
@@ -23,7 +24,11 @@ Row = dict[str, object]
 ACCEPTED = "JPEG, PNG, BMP and TIFF files are taken, by their suffixes"
 
 _MOST_BYTES = 2**30
-_CONNECT_S = 3.0
+_PROBE = "/grpc.health.v1.Health/Check"
+# What gRPC's core says of a connection that failed; it has no codes for it.
+_HANDSHAKE = ("Tls handshake failed", "Hostname Verification Check failed")
+_CLOSED = "Socket closed"
+_CONNECT_S = _PROBE_S = 3.0
 
 
 _SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff"))
@@ -31,10 +36,12 @@ _SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib",
 
 @dataclass(frozen=True)
 class About:
-    """What the client says of every frame it sends."""
+    """What the client says of every frame it sends; the frame's id is the file's name."""
 
     camera: str = ""
     product: str = ""
+    serial: str = ""
+    line: str = ""
 
 
 @dataclass
@@ -70,12 +77,9 @@ class Client:
         try:
             grpc.channel_ready_future(self._channel).result(timeout=min(self.timeout_s, _CONNECT_S))
         except grpc.FutureTimeoutError:
+            why = self._why_not_connected()
             self._channel.close()
-            raise Unavailable(
-                f"no server answers at {self.target}: start one with "
-                "`vision-serve run --store STORE --line SITE/LINE`, or give its --target; one that "
-                "speaks TLS needs --ca, and perhaps --cert and --key"
-            ) from None
+            raise Unavailable(why) from None
         self.stub = InspectionStub(self._channel)
         return self
 
@@ -88,14 +92,47 @@ class Client:
         """Disconnect."""
         self._channel.close()
 
-    def info(self) -> pb.ServerInfo:
-        """What the server runs.
+    def _why_not_connected(self) -> str:
+        """What gRPC says of the connection, which only a call is told, with what to do."""
+        try:
+            probe: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_PROBE)
+            probe(b"", timeout=_PROBE_S)
+            said = ""
+        except grpc.RpcError as error:
+            said = transport_error(error)
+        if "WRONG_VERSION_NUMBER" in said:
+            return f"{self.target} does not speak TLS: leave --ca out"
+        if any(sign in said for sign in _HANDSHAKE):
+            why = said.rpartition("OPENSSL_internal:")[2].rpartition("UNAUTHENTICATED: ")[2]
+            why = why.removesuffix(": OK").removesuffix(".")
+            return (
+                f"the TLS handshake with {self.target} failed ({why}): check that --ca holds the "
+                "certificate of who signed the server's, and that the server's is for the host "
+                "that --target names"
+            )
+        if _CLOSED in said and self.tls.ca is not None:
+            return (
+                f"{self.target} ended the TLS handshake: it probably asks for a client "
+                "certificate that its CA has signed; check --cert and --key"
+            )
+        if _CLOSED in said:
+            return (
+                f"{self.target} ended the connection: it probably speaks TLS and needs --ca, and "
+                "perhaps --cert and --key"
+            )
+        return (
+            f"no server answers at {self.target}: start one with "
+            "`vision-serve run --store STORE --line SITE/LINE`, or give its --target"
+        )
+
+    def info(self, line: str = "") -> pb.ServerInfo:
+        """What the server runs on a line; empty: its only one.
 
         Raises:
             Unavailable: when the server does not say.
         """
         try:
-            return self.stub.GetServerInfo(pb.ServerInfoRequest(), timeout=self.timeout_s)
+            return self.stub.GetServerInfo(pb.ServerInfoRequest(line=line), timeout=self.timeout_s)
         except grpc.RpcError as error:
             raise Unavailable(f"{self.target}: {transport_error(error)}") from error
 
@@ -106,7 +143,8 @@ class Client:
 
         A row holds ``file``, ``verdict``, ``score``, ``reasons``, ``class_scores``, ``release``,
         ``frame_id``, ``decision`` and ``latency_ms`` (as this client measured it), or ``file``,
-        ``error``, ``code`` and ``status``.
+        ``error``, ``code`` and ``status``, with ``frame_id`` and ``decision`` where the server has
+        a row of it. ``score`` is None when nobody looked at the frame.
         """
         pool = ThreadPoolExecutor(parallel)
         try:
@@ -120,7 +158,14 @@ class Client:
         except OSError as error:
             message = f"cannot be read: {error.strerror}"
             return {"file": str(path), "error": message, "code": "file", "status": "NOT_SENT"}
-        frame = pb.Frame(encoded=data, camera=about.camera, product=about.product)
+        frame = pb.Frame(
+            encoded=data,
+            frame_id=frame_id_of(path),
+            camera=about.camera,
+            product=about.product,
+            serial=about.serial,
+            line=about.line,
+        )
         started = time.perf_counter()
         try:
             answer = self.stub.Inspect(frame, timeout=self.timeout_s)
@@ -128,6 +173,16 @@ class Client:
             return {"file": str(path), **_error_row(error)}
         latency_ms = (time.perf_counter() - started) * 1000
         return {"file": str(path), **_result_row(answer), "latency_ms": round(latency_ms, 3)}
+
+
+def frame_id_of(path: Path) -> str:
+    """The name of a file as a frame id, so that its row in the spool can be found.
+
+    >>> frame_id_of(Path("frames/left-0001.png"))
+    'left-0001.png'
+    """
+    printable = (c if c.isprintable() else "?" for c in path.name)  # also bytes that are no UTF-8
+    return "".join(printable)[-MAX_NAME_CHARACTERS:]
 
 
 def files_below(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
@@ -168,7 +223,7 @@ def _result_row(answer: pb.Answer) -> Row:
     result, decision = answer.result, answer.decision
     return {
         "verdict": pb.Verdict.Name(result.verdict),
-        "score": result.score,
+        "score": result.score if result.HasField("score") else None,
         "reasons": [_reason_row(reason) for reason in result.reasons],
         "class_scores": {row.name: row.score for row in result.class_scores},
         "release": result.release,
@@ -191,14 +246,33 @@ def _reason_row(reason: pb.Reason) -> Row:
 def _error_row(error: grpc.RpcError) -> Row:
     assert isinstance(error, grpc.Call)  # what a stub raises is both
     metadata = dict(error.trailing_metadata() or ())
-    return {
+    row: Row = {
         "error": transport_error(error),
         "code": str(metadata.get("error-code", "transport")),
         "status": error.code().name,
     }
+    decision = str(metadata.get("decision-id", ""))
+    if decision and not decision.endswith("/0"):  # without a row there is no decision
+        frame_id = metadata.get("frame-id-bin", b"")
+        assert isinstance(frame_id, bytes)
+        row |= {"frame_id": frame_id.decode(), "decision": decision}
+    return row
 
 
 def transport_error(error: grpc.RpcError) -> str:
-    """What the server, or gRPC itself, says of a call that failed."""
+    """What the server, or gRPC itself, says of a call that failed, with the options that help."""
     assert isinstance(error, grpc.Call)
-    return error.details() or error.code().name
+    said = error.details() or error.code().name
+    match error.code():
+        case grpc.StatusCode.UNAUTHENTICATED:
+            return (
+                "the server asks who calls: give --token-file, or --cert and --key of a "
+                "certificate that it knows; what was given, if anything, is unknown, expired or "
+                "revoked"
+            )
+        case grpc.StatusCode.PERMISSION_DENIED:
+            return f"{said} (that of --token-file, or of --cert)"
+        case grpc.StatusCode.INVALID_ARGUMENT:
+            return said.replace("name one in `line`", "name one with --line")
+        case _:
+            return said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -20,6 +20,9 @@ _DTYPES = frozenset(
     f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)
 )
 
+_NAMES = ("frame_id", "camera", "product", "serial")
+_TIME_PARTS = 2  # seconds and nanoseconds
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -30,6 +33,17 @@ class RawFrame:
     data: bytes
     shape: tuple[int, ...]
     dtype: str
+
+    def faults(self) -> list[str]:
+        """What is not even of the types above, as a driver in this process may give it."""
+        found = []
+        if not isinstance(self.data, bytes):
+            found.append(f"raw pixels are {_type(self.data)}, expected bytes")
+        if not isinstance(self.shape, tuple) or not all(type(n) is int for n in self.shape):
+            found.append("the shape of the raw pixels is not a tuple of int")
+        if not isinstance(self.dtype, str):
+            found.append(f"dtype is {_type(self.dtype)}, expected str")
+        return found
 
     def pixels(self, max_pixels: int) -> NDArray[np.uint8]:
         """The pixels as (H, W, channels) uint8, a view of the bytes.
@@ -61,6 +75,10 @@ class RawFrame:
 
     def _check_description(self) -> None:
         """Refuse what is no dtype or shape of pixels; what may be of any length is not repeated."""
+        if any(number < 0 for number in self.shape):
+            raise UnreadableFrame(
+                "wrong_shape", f"the shape of the raw pixels has a negative number: {self.shape}"
+            )
         if len(self.shape) > MAX_AXES:
             raise UnreadableFrame(
                 "wrong_shape",
@@ -130,16 +148,68 @@ class IncomingFrame:
         Raises:
             InvalidInput: naming every fault at once.
         """
-        faults = []
-        if self.payload is None:
-            faults.append("it has no payload: set `encoded` or `raw`")
-        for name in ("frame_id", "camera", "product", "serial"):
-            length = len(getattr(self, name))
-            if length > MAX_NAME_CHARACTERS:
-                faults.append(f"{name} has {length} characters, at most {MAX_NAME_CHARACTERS} fit")
+        names = (_name_fault(name, getattr(self, name)) for name in _NAMES)
+        faults = [fault for fault in (self._payload_fault(), *names) if fault]
         try:
             _ = self.captured_at
         except OverflowError:
             faults.append(f"captured_at {self.captured} is no time between the years 1 and 9999")
+        except (TypeError, ValueError):
+            faults.append("captured is not two int, seconds and nanoseconds")
         if faults:
             raise InvalidInput("the frame cannot be taken: " + "; ".join(faults))
+
+    def recordable(self) -> IncomingFrame:
+        """The same without what has not even the right type, so that its refusal can be recorded.
+
+        Only a driver in this process can give such a frame; a message cannot hold it.
+        """
+        texts = {name: getattr(self, name) for name in _NAMES}
+        return replace(
+            self,
+            payload=None if self._payload_fault() else self.payload,
+            captured=self.captured if _is_time(self.captured) else None,
+            **{name: text if _is_text(text) else "" for name, text in texts.items()},
+        )
+
+    def _payload_fault(self) -> str:
+        """What is wrong with the payload before anything is decoded; empty when nothing is."""
+        if isinstance(self.payload, bytes):
+            return ""
+        if isinstance(self.payload, RawFrame):
+            return "; ".join(self.payload.faults())
+        if self.payload is None:
+            return "it has no payload: set `encoded` or `raw`"
+        return f"its payload is {_type(self.payload)}, expected bytes or a RawFrame"
+
+
+def _name_fault(name: str, value: object) -> str:
+    """What is wrong with one of the names; empty when nothing is."""
+    if not isinstance(value, str):
+        return f"{name} is {_type(value)}, expected str"
+    if len(value) > MAX_NAME_CHARACTERS:
+        return f"{name} has {len(value)} characters, at most {MAX_NAME_CHARACTERS} fit"
+    return "" if _is_text(value) else f"{name} holds half of a character (a lone surrogate)"
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is text that UTF-8 can hold."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_time(captured: object) -> bool:
+    return (
+        isinstance(captured, tuple)
+        and len(captured) == _TIME_PARTS
+        and all(isinstance(number, int) for number in captured)
+    )
+
+
+def _type(value: object) -> str:
+    return f"of type {type(value).__name__}"

@@ -8,6 +8,7 @@ that has answered for a while is not suspected any more.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,12 +36,16 @@ class _Kept(BaseModel):
 
 
 class GivenUp:
-    """The memory of one line on one host; a file that cannot be written costs the memory only."""
+    """The memory of one line on one host; a file that cannot be written costs the memory only.
+
+    Safe to call from several threads.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Keep it in `folder`."""
         self._place = Store(str(folder))
         self._kept = _Kept()
+        self._lock = threading.Lock()
 
     def begin(self) -> None:
         """Read what an earlier process left, and count its death if it died."""
@@ -61,21 +66,24 @@ class GivenUp:
 
     def give_up(self, number: int, why: str) -> None:
         """Take this entry's bundle no more; a further entry that names it is another matter."""
-        if number not in self._kept.why:
-            self._kept.why[number] = why
-            self._write()
+        with self._lock:
+            if number not in self._kept.why:
+                self._kept.why[number] = why
+                self._write()
 
     def take(self, number: int) -> None:
         """Before an entry's bundle is prepared, or answers for the first time."""
-        if self._kept.taken != number:
-            self._kept.taken, self._kept.deaths = number, 0
-            self._write()
+        with self._lock:
+            if self._kept.taken != number:
+                self._kept.taken, self._kept.deaths = number, 0
+                self._write()
 
     def trust(self) -> None:
         """What was taken has answered long enough, or the process ends in order."""
-        if self._kept.taken:
-            self._kept.taken = self._kept.deaths = 0
-            self._write()
+        with self._lock:
+            if self._kept.taken:
+                self._kept.taken = self._kept.deaths = 0
+                self._write()
 
     def _read(self) -> _Kept:
         try:

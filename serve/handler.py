@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from serve.rows import Identity, Row, context_row, decision_row, error_row, unju
 from serve.spool import Spool
 from serve.statuses import NoRelease, Problem, problem
 from serve.turns import Stream, Turns, Waiter
-from store.errors import InvalidInput, VisionError
+from store.errors import Unavailable, VisionError
 
 _log = logging.getLogger(__name__)
 
@@ -254,9 +254,7 @@ class Handler:
         while True:
             try:
                 return release, release.inspect(frame)
-            except InvalidInput:  # the frame is at fault, and would be with any release
-                raise
-            except Exception as error:  # whatever an engine raises
+            except Unavailable as error:  # of its engine; what is the frame's, others share
                 failed.add(release.name)
                 other = self._releases.instead_of(release)
                 if other is None or other.name in failed:
@@ -276,11 +274,12 @@ class Handler:
 
     def _fail(self, arrival: Arrival, error: Exception) -> Failure:
         found, sequence = problem(error), 0
+        arrival = replace(arrival, frame=arrival.frame.recordable())
         try:
             sequence = self._record(arrival.frame, self._failure_row(arrival, found))
         except Exception as second:  # noqa: BLE001 - the process edge: an answer in any case
             found, error = problem(second), second
-        _log_failure(arrival.frame, found, error, sequence)
+        _log_failure(self.identity.line, arrival.frame, found, error, sequence)
         frame_id = arrival.frame.frame_id[:MAX_NAME_CHARACTERS]
         return Failure(frame_id, sequence, found, arrival.elapsed_ms())
 
@@ -292,13 +291,16 @@ class Handler:
 
 def _told(row: Row) -> Row:
     """What a log line holds of a row."""
-    names = ("frame_id", "camera", "release", "verdict", "score", "total_ms")
+    names = ("line", "frame_id", "camera", "release", "verdict", "score", "total_ms")
     return {name: row[name] for name in names}
 
 
-def _log_failure(frame: IncomingFrame, found: Problem, error: Exception, sequence: int) -> None:
+def _log_failure(
+    line: str, frame: IncomingFrame, found: Problem, error: Exception, sequence: int
+) -> None:
     """One line for a frame that was not judged; what is not the client's fault is told in full."""
     extra = {
+        "line": line,
         "frame_id": frame.frame_id[:MAX_NAME_CHARACTERS],
         "camera": frame.camera[:MAX_NAME_CHARACTERS],
         "error": found.code,

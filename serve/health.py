@@ -25,12 +25,14 @@ class LineReadiness:
         release: What answers; empty while nothing does.
         spool_fault: Why its decisions cannot be recorded; empty when they can.
         release_fault: Why the newest release does not answer; empty when it does.
+        kept_fault: Why no frame is kept, which costs no verdict; empty otherwise.
     """
 
     line: str
     release: str
     spool_fault: str
     release_fault: str
+    kept_fault: str = ""
 
     @property
     def takes_rows(self) -> bool:
@@ -85,6 +87,7 @@ class Readiness:
                     "release": line.release,
                     "newest_release_answers": line.is_newest,
                     "release_fault": line.release_fault,
+                    "kept_fault": line.kept_fault,
                 }
                 for line in self.lines
             ],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 FILE = "ledger.json"
 MEMORY = ".known"
 """Folder, in that of the cached bundles, of what a line's server remembers."""
+_READ_AGAIN_S = 30.0
 _UNREADABLE, _NEVER = -1, -2
 
 
@@ -56,15 +58,20 @@ class KnownLedger:
         self._store, self._keys = store, keys
         self._place = Store(str(folder))
         self._seen = self._read_seen()
-        self._looked_at = _NEVER
+        self._looked_at, self._read_again_at = _NEVER, 0.0
 
     def has_changed(self) -> bool:
-        """Whether there are more or fewer entries than at the last look."""
-        return self._count() != self._looked_at
+        """Whether there are more or fewer entries than at the last look, or it was long ago.
+
+        An entry that somebody has rewritten does not change their number: reading all of them
+        finds it, which is done now and then.
+        """
+        return time.monotonic() >= self._read_again_at or self._count() != self._looked_at
 
     def look(self) -> Known:
         """The ledger now; with a fault, what was seen before."""
         self._looked_at = self._count()
+        self._read_again_at = time.monotonic() + _READ_AGAIN_S
         try:
             known = ledger.entries(self._store, self.line)
             self._require_growth(known)
@@ -106,6 +113,11 @@ class KnownLedger:
 
     def _require_growth(self, known: Sequence[Entry]) -> None:
         """Refuse a ledger that lacks, or has changed, what was seen here."""
+        if not known and not self._store.exists(""):
+            raise NotFound(
+                f"the store {self._store.url} is not there: check that it is mounted and can be "
+                "reached"
+            )
         if len(known) < len(self._seen):
             raise NotFound(
                 f"the ledger of line {self.line} in {self._store.url} has {len(known)} entries, "
@@ -142,9 +154,11 @@ class KnownLedger:
     def _read_seen(self) -> list[Entry]:
         try:
             kept = json.loads(self._place.read(FILE))
+            if not isinstance(kept, list):
+                raise TypeError(f"{self._place.url}/{FILE} holds {type(kept).__name__}")
             return ledger.chained(f"{self._place.url}/{FILE}", list(enumerate(kept, start=1)))
         except NotFound:
             return []
-        except (OSError, ValueError, VisionError) as error:
+        except (OSError, ValueError, TypeError, VisionError) as error:
             _log.error("the ledger that was kept here cannot be read", extra={"error": str(error)})
             return []

@@ -51,6 +51,7 @@ class LineState:
         shipped: How far its decisions are shipped to each place.
         shadow: What the shadow has done.
         kept: Frames that stay on this host.
+        stayed: Kept frames that are not landed because ingest would refuse them, by reason.
         waiting: Frames that wait for a worker, and for how many seconds the oldest does, by
             camera as the clients name it.
     """
@@ -65,6 +66,7 @@ class LineState:
     shipped: tuple[Shipped, ...] = ()
     shadow: ShadowState = field(default_factory=ShadowState)
     kept: KeptState = field(default_factory=KeptState)
+    stayed: Mapping[str, int] = field(default_factory=dict)
     waiting: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
@@ -89,6 +91,10 @@ _GAUGES: dict[str, tuple[str, _Value]] = {
     "vision_spool_bytes": ("Size of the spool.", lambda s: s.spool.bytes),
     "vision_kept_frames": ("Frames in the ring on this host.", lambda s: s.kept.frames),
     "vision_kept_bytes": ("Size of that ring.", lambda s: s.kept.bytes),
+    "vision_kept_fault": (
+        "1 while no frame is kept because the disk lacks room.",
+        lambda s: bool(s.kept.fault),
+    ),
     "vision_spool_fault": ("1 while the spool takes no rows.", lambda s: bool(s.spool.fault)),
 }
 _COUNTERS: dict[str, tuple[str, _Value]] = {
@@ -129,6 +135,7 @@ def families(states: Sequence[LineState]) -> Iterator[Metric]:
         for state in states:
             counter.add_metric((state.line,), float(value(state)))
         yield counter
+    yield _stayed(states)
     yield from _shipping(states)
 
 
@@ -139,6 +146,18 @@ def _releases(states: Sequence[LineState]) -> Metric:
     for state in states:
         for release in state.releases:
             family.add_metric((state.line,), vars(release))
+    return family
+
+
+def _stayed(states: Sequence[LineState]) -> Metric:
+    family = CounterMetricFamily(
+        "vision_kept_stayed_frames",
+        "Kept frames that are not landed because ingest would refuse them, by reason.",
+        labels=("line", "reason"),
+    )
+    for state in states:
+        for reason, count in state.stayed.items():
+            family.add_metric((state.line, reason), count)
     return family
 
 

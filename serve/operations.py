@@ -112,7 +112,7 @@ class Operations:
 
     def _cameras(self, line: str) -> Collection[str]:
         station = self._stations().get(line)
-        live = station.watcher.live() if station else None
+        live = station.stand_in.live() if station else None
         return live.inspector.rule.cameras if live else ()
 
     def _states(self) -> Iterable[LineState]:
@@ -135,6 +135,7 @@ def _readiness(station: Station) -> LineReadiness:
         release=name,
         spool_fault=station.spool.state().fault,
         release_fault=station.watcher.fault or no_engine,
+        kept_fault=station.keeper.state().fault,
     )
 
 
@@ -157,6 +158,7 @@ def _state(station: Station, waiting: Mapping[str, tuple[int, float]]) -> LineSt
         shipped=tuple(station.shipping()),
         shadow=station.shadow.state(),
         kept=station.keeper.state(),
+        stayed=station.stayed(),
         waiting=waiting,
     )
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Set
 from datetime import UTC, datetime
+from pathlib import Path
 
-from inspection.bundle import Bundle, fetch, open_folder
-from inspection.choose import choose, replay
+from inspection.bundle import KIND, LISTING, Bundle, fetch, open_folder
+from inspection.choose import choose, chosen, replay
 from inspection.contract import Contract
 from inspection.engines.engine import Engine, open_engine
 from inspection.inspector import FrameContext, Inspector
+from serve.known import MEMORY
 from serve.release import LiveRelease
+from serve.remembered import Remembered
 from serve.settings import Settings
-from serve.trial import Tried, UnfitBundle, is_unfit, try_bundle
-from store.errors import NotFound, Unavailable
+from serve.trial import Tried, UnfitBundle, Wanted, is_unfit, try_bundle
+from store import artifacts
+from store.errors import Corrupt, NotFound, Unavailable
 from store.hashing import sha256
 from store.keys import LineKey
 from store.ledger import Entry
@@ -25,6 +30,8 @@ from store.root import Store
 
 _log = logging.getLogger(__name__)
 
+_NAME = re.compile(r"[0-9a-f]{32}")
+_SHOWN = 100
 _REST = 3
 """Beside a release that answers, a golden frame is followed by this many times its own time."""
 
@@ -35,6 +42,7 @@ class Preparer:
     def __init__(self, store: Store, line: LineKey, settings: Settings) -> None:
         self._store, self._line, self._settings = store, line, settings
         self._cache = settings.cache_folder(line)
+        self._remembered = Remembered(self._cache / MEMORY)
 
     def prepare(self, entry: Entry) -> LiveRelease:
         """The release of a ledger entry, ready to answer, while no frame is being answered.
@@ -67,19 +75,39 @@ class Preparer:
             VisionError: as `prepare`.
         """
         bundle = self._bundle(entry.bundle)
-        tried = try_bundle(bundle.folder, is_stopping)
+        wanted = Wanted(self._settings.engines, self._remembered.of(bundle.name))
+        tried = try_bundle(bundle.folder, is_stopping, wanted)
         return self._release(entry, bundle, self._open(bundle, tried))
 
     def prune(self, in_use: Set[str]) -> None:
-        """Delete the bundles that were used the longest time ago, but none of these."""
-        folders = [path for path in self._cache.iterdir() if path.is_dir() and path.name[0] != "."]
+        """Delete the bundles that were used the longest time ago, but none of these.
+
+        What is no bundle is somebody else's, and stays.
+        """
+        folders = [path for path in self._cache.iterdir() if _is_bundle(path)]
         folders.sort(key=lambda path: (path.name in in_use, path.stat().st_mtime), reverse=True)
         keep = max(self._settings.cached_bundles, len(in_use))
         for old in folders[keep:]:
             shutil.rmtree(old, ignore_errors=True)
 
+    def missing(self, names: Set[str]) -> list[str]:
+        """Which of these bundles the store, which can be reached, does not have, in words."""
+        return [
+            f"bundle {name} is not in the store {self._store.url}: this host's copy answers; "
+            "restore it from a backup, or promote another one"
+            for name in sorted(names)
+            if not self._store.exists(
+                f"{artifacts.folder(self._line, KIND, name)}/{artifacts.MANIFEST}"
+            )
+        ]
+
     def _bundle(self, name: str) -> Bundle:
         """The verified bundle; the copy that is here when the store cannot be reached."""
+        if not _NAME.fullmatch(name):  # it becomes the name of a folder here
+            raise Corrupt(
+                f"the ledger of line {self._line} names the bundle {name[:_SHOWN]!r}, expected 32 "
+                "hexadecimal digits: promote a bundle"
+            )
         try:
             bundle = fetch(self._store, self._line, name, self._cache)
         except (OSError, NotFound) as error:
@@ -87,10 +115,16 @@ class Preparer:
                 raise
             _log.warning("bundle taken from the cache", extra={"bundle": name, "why": str(error)})
             bundle = open_folder(self._cache / name)
+            if bundle.name != name:
+                raise Corrupt(
+                    f"{bundle.folder} holds bundle {bundle.name}, not the one of that name: delete "
+                    "the folder, and let the server reach the store"
+                ) from error
         os.utime(bundle.folder)
         return bundle
 
     def _release(self, entry: Entry, bundle: Bundle, engine: Engine) -> LiveRelease:
+        self._remembered.keep(bundle.name, chosen(engine))
         contract = _limited(bundle.contract, self._settings.max_pixels)
         return LiveRelease(
             name=entry.release_of(self._line),
@@ -103,9 +137,16 @@ class Preparer:
 
     def _choose(self, bundle: Bundle) -> Engine:
         try:
-            choice = choose(bundle, threads=1, streams=self._settings.workers)
+            choice = choose(
+                bundle,
+                threads=1,
+                streams=self._settings.workers,
+                engines=self._settings.engines or None,
+                before=self._remembered.of(bundle.name),
+            )
         except Unavailable as error:
-            raise (UnfitBundle if is_unfit(bundle) else Unavailable)(str(error)) from error
+            is_its_fault = is_unfit(bundle, self._settings.engines)
+            raise (UnfitBundle if is_its_fault else Unavailable)(str(error)) from error
         engine = choice.engine
         tried = Tried(
             engine.name, engine.graph, choice.latency_ms, tuple(map(str, choice.rejected))
@@ -131,6 +172,10 @@ class Preparer:
             time.sleep(_REST * (time.perf_counter() - started))
         _log_choice(bundle, tried, engine)
         return engine
+
+
+def _is_bundle(path: Path) -> bool:
+    return bool(_NAME.fullmatch(path.name)) and (path / LISTING).is_file()
 
 
 def _limited(contract: Contract, max_pixels: int) -> Contract:

@@ -40,7 +40,7 @@ class InspectTable:
         return self._row.format(
             file,
             row["verdict"],
-            f"{row['score']:.3f}",
+            "-" if row["score"] is None else f"{row['score']:.3f}",
             ", ".join(reason_text(reason) for reason in cast(list[Row], row["reasons"])),
             row["release"],
             f"{row['latency_ms']:.1f}",

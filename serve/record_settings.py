@@ -114,6 +114,18 @@ class RecordSettings(BaseSettings):
         description="most that kept frames take of the disk for each line, MiB, three quarters of "
         "it for rejects and reviews; 0 keeps none",
     )
+    keep_frames: int = Field(
+        200_000,
+        ge=4,
+        description="most frames that are kept for each line, shared alike: each costs the server "
+        "0.2 KiB of memory besides its bytes on disk",
+    )
+    keep_reserve_mib: int = Field(
+        1024,
+        ge=0,
+        description="free space on the disk of the kept frames that is left to the spool, MiB: "
+        "with less no frame is kept, and the oldest kept ones are deleted",
+    )
     keep_share: float = Field(
         0.01,
         ge=0,
@@ -160,4 +172,4 @@ def check_place(name: str, value: str) -> None:
     if not re.fullmatch(pattern, value):
         raise ValueError(f"expected {example}")
     if find_spec(library) is None:
-        raise ValueError(f"needs a library more: pip install 'vision-assets[{name}]'")
+        raise ValueError(f"needs a library more: pip install '.[{name}]' in a clone")

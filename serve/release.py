@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -111,6 +112,19 @@ class LiveSet:
         if self.live is not None and failed.bundle.name != self.live.bundle.name:
             return self.live
         return self.spare
+
+    def without(self, given_up: Collection[int]) -> LiveSet:
+        """The same after some were given up, by number: the spare answers instead of the live one.
+
+        Without a spare that may answer, the live one stays: better over its limits than nobody.
+        """
+        canaries = tuple(each for each in self.canaries if each.release.number not in given_up)
+        kept = self if canaries == self.canaries else replace(self, canaries=canaries)
+        if self.live is None or self.live.number not in given_up:
+            return kept
+        if self.spare is None or self.spare.number in given_up:
+            return kept
+        return replace(kept, live=self.spare, spare=None)
 
     @property
     def answering(self) -> tuple[LiveRelease, ...]:

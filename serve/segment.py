@@ -9,6 +9,7 @@ of its first record.
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ from typing import BinaryIO
 SUFFIX = ".spool"
 MAX_PAYLOAD_BYTES = 2**20
 
+MOST_SEQUENCES = 10**16
+"""A row's number is below this, so that its segment's name has its digits."""
+
+_NAME = re.compile(rf"\d{{16}}{re.escape(SUFFIX)}")
 _MARK = b"\xf5row"
 _HEADER = struct.Struct("<4sIIQ")
 _SEQUENCE = struct.Struct("<Q")
@@ -88,8 +93,24 @@ class Segment:
 
 
 def segments(folder: Path) -> list[Path]:
-    """The segments of a spool, oldest first."""
-    return sorted(folder.glob(f"*{SUFFIX}"))
+    """The segments of a spool, oldest first; what only has a name like one is none."""
+    try:
+        with os.scandir(folder) as found:
+            names = [e.name for e in found if _NAME.fullmatch(e.name) and _is_file(e)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in sorted(names)]
+
+
+def impostors(folder: Path) -> list[Path]:
+    """What has the name of a segment in a spool and is no file of its own: a folder, a link."""
+    with os.scandir(folder) as found:
+        names = [e.name for e in found if _NAME.fullmatch(e.name) and not _is_file(e)]
+    return [folder / name for name in sorted(names)]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False)
 
 
 def first_sequence(path: Path) -> int:

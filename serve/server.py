@@ -14,16 +14,16 @@ from grpc_reflection.v1alpha import reflection
 from serve import health
 from serve.access import AccessInterceptor
 from serve.addresses import listening, require_free
-from serve.front.calls import Desk, Plain
+from serve.desk import Desk
+from serve.front.calls import Plain
 from serve.front.connection import Limits
 from serve.front.front import Front
 from serve.open_inference.servicer import SERVICE as OPEN_INFERENCE
 from serve.open_inference.servicer import OpenInferenceServicer
 from serve.operations import Operations
+from serve.places import require_nothing_left
 from serve.protocol import inspection_v1_pb2 as pb
-from serve.protocol.inspection_v1_pb2_grpc import add_InspectionServicer_to_server
-from serve.protocol.open_inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
-from serve.servicer import Servicer
+from serve.servicer import INSPECTION, Servicer
 from serve.settings import MIB, Settings
 from serve.shipping.child import ShippingProcess
 from serve.shipping.plan import passwords_of, plan_of
@@ -34,7 +34,6 @@ from store.root import Store
 
 _log = logging.getLogger(__name__)
 
-INSPECTION = pb.DESCRIPTOR.services_by_name["Inspection"].full_name
 NEWEST_RELEASE = "newest-release"
 """Health service that is SERVING while the newest release of the ledger is the one that answers."""
 
@@ -55,6 +54,7 @@ class Server:
             ValueError: when the store cannot be opened.
         """
         self.settings = settings
+        require_nothing_left(settings)
         store = Store(settings.store)
         self.turns = Turns(settings.workers, Shares(settings.weights), settings.waiting)
         self._health = health.Health()
@@ -69,8 +69,9 @@ class Server:
         self._shipping = (
             ShippingProcess(plan_of(settings), passwords_of(settings)) if settings.ship else None
         )
+        self._desk = Desk(self.stations, self.operations.access)
         self.servicer = Servicer(
-            self.stations, self.info, self.operations.access, is_traced=settings.otlp is not None
+            self._desk, self._info_message, is_traced=settings.otlp is not None
         )
         self._open_inference = OpenInferenceServicer(
             self.stations, self.operations.access, is_traced=settings.otlp is not None
@@ -109,24 +110,31 @@ class Server:
     def drain(self) -> None:
         """Refuse new requests, answer those in work, put the spool on disk, stop.
 
-        A stream that waits for its client would never end by itself and is ended; every other call
-        goes on to its answer. What is still in work after ``drain_s`` is given up.
+        A stream is ended once the frame in work is answered; every other call goes on to its
+        answer. What is still in work after ``drain_s`` is given up.
         """
         _log.info("draining", extra={"lines": self.settings.lines})
         self.operations.begin_drain()
         self._health.drain()
-        stopped = self._grpc.stop(self.settings.drain_s)
-        while not stopped.wait(_QUIET_S):
-            self.servicer.streams.end_waiting(_QUIET_S)
-            self._open_inference.streams.end_waiting(_QUIET_S)
-        if self._front:
-            self._front.drain(self.settings.drain_s)
+        with ThreadPoolExecutor(1, thread_name_prefix="drain") as beside:
+            if self._front:
+                beside.submit(self._front.drain, self.settings.drain_s)
+            self._drain_grpc()
         for station in self.stations.values():
             station.stop()
         if self._shipping:
             self._shipping.stop(self.settings.drain_s)
         self.operations.stop()
         _log.info("stopped", extra={"lines": self.settings.lines})
+
+    def _drain_grpc(self) -> None:
+        stopped = self._grpc.stop(self.settings.drain_s)
+        streams = self.servicer.streams, self._open_inference.streams
+        for opened in streams:
+            opened.end()
+        while not stopped.wait(_QUIET_S):
+            for opened in streams:
+                opened.end_waiting(_QUIET_S)
 
     def info(self, station: Station) -> pb.ServerInfo:
         """What runs at the moment on one of the lines."""
@@ -171,8 +179,8 @@ class Server:
                 ("grpc.so_reuseport", 0),  # a second server on the port is told, not mixed in
             ],
         )
-        add_InspectionServicer_to_server(self.servicer, server)
-        add_GRPCInferenceServiceServicer_to_server(self._open_inference, server)
+        self.servicer.add_to(server)
+        self._open_inference.add_to(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (INSPECTION, OPEN_INFERENCE, health.SERVICE, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
@@ -199,12 +207,11 @@ class Server:
         settings = self.settings
         if settings.fast_listen is None:
             return
-        require_free(settings.fast_listen)
+        require_free(settings.fast_listen, "--fast-listen")
         listener, self.fast_address = listening(settings.fast_listen)
         plain: dict[str, Plain] = {f"/{INSPECTION}/GetServerInfo": self._info_message}
         limits = Limits(settings.max_message_mib * MIB, settings.callers)
-        desk = Desk(self.stations, self.operations.access)
-        self._front = Front(listener, desk, self.turns, plain, limits, settings.callers)
+        self._front = Front(listener, self._desk, self.turns, plain, limits, settings.callers)
 
     def _info_message(self, message: bytes) -> tuple[str, pb.ServerInfo]:
         try:

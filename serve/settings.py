@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from inspection.engines.engine import NAMES
 from serve.limits import Limits
 from serve.record_settings import MAY_HOLD_SECRETS, RecordSettings
 from serve.transport import ServerTls, is_loopback
@@ -34,7 +35,9 @@ _EXAMPLES = {
     "store": "--store .vision/store",
     "lines": "--line turin/press-3",
     "listen": "--listen 127.0.0.1:50051",
+    "weights": """VISION_SERVE_WEIGHTS='{"turin/press-3/top": 2}'""",
 }
+_NO_JSON = re.compile(r'error parsing value for field "(\w+)"')
 
 
 class Settings(RecordSettings):
@@ -63,12 +66,12 @@ class Settings(RecordSettings):
         "grpcio, for clients on this machine; not encrypted, so loopback or a Unix socket only",
     )
     workers: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)) + 1,
+        default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
         le=256,
         description="engine sessions of one thread each, so how many frames are worked on at "
-        "once; the default is one more than the cores this process may use, "
-        "since a worker at times waits for the interpreter's lock",
+        "once; the default is the cores this process may use: with more, the frames in work take "
+        "turns on the cores and a burst of one camera delays the others",
     )
     callers: int = Field(
         256,
@@ -106,6 +109,12 @@ class Settings(RecordSettings):
     )
     cached_bundles: int = Field(
         3, ge=1, le=100, description="bundles kept in the cache, the live one included"
+    )
+    engines: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="engines that may answer, separated by commas (onnxruntime, openvino, "
+        "onnxruntime-cuda, tensorrt); empty: any that is proven for the bundle. The one chosen for "
+        "a bundle is remembered in the cache and stays while it is hardly slower than the best",
     )
     poll_s: float = Field(
         1.0, ge=0.05, le=60, description="pause between two looks at the ledger, seconds"
@@ -277,10 +286,17 @@ class Settings(RecordSettings):
             raise ValueError("expected host:port, such as 127.0.0.1:9464, or nothing")
         return check_address(value, lowest_port=0) if value else value
 
-    @field_validator("lines", mode="before")
+    @field_validator("lines", "engines", mode="before")
     @classmethod
-    def _lines_are_separated(cls, value: object) -> object:
-        return value.split(",") if isinstance(value, str) else value
+    def _names_are_separated(cls, value: object) -> object:
+        return [name for name in value.split(",") if name] if isinstance(value, str) else value
+
+    @field_validator("engines")
+    @classmethod
+    def _engines_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in value if name not in NAMES]:
+            raise ValueError(f"{unknown[0]!r} is no engine: there are {', '.join(NAMES)}")
+        return value
 
     @field_validator("lines")
     @classmethod
@@ -317,8 +333,8 @@ class Settings(RecordSettings):
                     "tls_key, and tokens or tls_client_ca, or listen on 127.0.0.1. Where something "
                     "else guards the network, say so with allow_insecure"
                 )
-        if self.otlp and find_spec("opentelemetry.exporter") is None:
-            faults.append("otlp needs another library: pip install 'vision-assets[otel]'")
+        if self.otlp and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+            faults.append("otlp needs another library: pip install '.[otel]' in a clone")
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -365,6 +381,13 @@ class Settings(RecordSettings):
         return is_loopback(self.listen)
 
 
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even its package is
+        return False
+
+
 def check_address(value: str, lowest_port: int) -> str:
     """Return `value` when it is ``host:port`` or ``unix:PATH``.
 
@@ -398,17 +421,25 @@ def load(given: Mapping[str, object]) -> Settings:
         ) from error
 
 
+def _example(name: str) -> str:
+    return f", such as {_EXAMPLES[name]}" if name in _EXAMPLES else ""
+
+
 def _fault(found: ErrorDetails) -> str:
     """One wrong setting in words, with an example where there is one."""
     name = ".".join(map(str, found["loc"]))
-    example = f", such as {_EXAMPLES[name]}" if name in _EXAMPLES else ""
+    example = _example(name)
     if found["type"] == "missing":
         return f"{name} is missing: give it{example}"
     why = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if unread := _NO_JSON.match(why):
+        return f"VISION_SERVE_{unread[1].upper()} is not JSON{_example(unread[1])}"
     if not name:  # several together
         return why
     # Some of our own messages begin with the name and the value already.
     has_secret = name in MAY_HOLD_SECRETS
-    told = f"{name}: " if has_secret else f"{name} is {str(found['input'])!r}: "
+    given = found["input"]
+    text = ", ".join(map(str, given)) if isinstance(given, tuple | list) else str(given)
+    told = f"{name}: " if has_secret else f"{name} is {text!r}: "
     what = "" if why.startswith(f"{name} ") else told
     return f"{what}{why}{example}"

@@ -17,6 +17,7 @@ The newest segment stays in any case: it carries the numbering.
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -33,11 +34,18 @@ import orjson
 
 from serve.claim import claim
 from serve.replay import log_loss, records, sync_file
-from serve.replay import read as read  # with the spool for those who have one at hand
-from serve.segment import MAX_PAYLOAD_BYTES, Record, Segment, first_sequence, segments
+from serve.segment import (
+    MAX_PAYLOAD_BYTES,
+    Record,
+    Segment,
+    first_sequence,
+    impostors,
+    segments,
+)
 from store.errors import Unavailable
 
 _log = logging.getLogger(__name__)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PROBE_BYTES = 2**16
 _TIDY_S = 1.0
 _SPARE_SEGMENTS = 2  # so near to the limit, what was shipped goes before its time
@@ -112,6 +120,7 @@ class Spool:
         self._shipped = shipped
         advice = "end it, or give each server a folder of its own"
         self._lock_file = claim(folder, "a server for this line", advice)
+        _require_no_impostor(folder, self._lock_file)
         self._next = self._synced = max(_next_sequence(folder), lowest)
         self._closed = deque((first_sequence(p), p, p.stat().st_size) for p in segments(folder))
         for _, path, _ in self._closed:  # a process that was killed has not synced all of them
@@ -122,6 +131,7 @@ class Spool:
         self._named: Segment | None = None  # the last segment whose name is on disk
         self._dropped = 0
         self._fault = ""  # ends with the process
+        self._errno: int | None = None  # of the last write that failed
         self._write_fault = ""  # ends with the next write that succeeds
         self._lock = threading.Lock()
         self._syncs = threading.Condition(self._lock)
@@ -160,6 +170,11 @@ class Spool:
         with self._lock:
             fault = self._fault or self._write_fault or self._refusal()
             return SpoolState(self._next, self._synced, self._bytes, self._dropped, fault)
+
+    @property
+    def lacks_room(self) -> bool:
+        """Whether the last row could not be written because the disk is full."""
+        return bool(self._write_fault) and self._errno in _FULL
 
     def try_again(self) -> None:
         """After a write that failed, look whether there is room again; else do nothing.
@@ -232,6 +247,7 @@ class Spool:
             ) from error
 
     def _unwritable(self, error: OSError) -> str:
+        self._errno = error.errno
         return (
             f"{self.folder}: {error.strerror}; make room or mend the disk: "
             "decisions are taken again as soon as they can be written"
@@ -326,6 +342,15 @@ class Spool:
         with self._lock:
             self._fault = f"{self.folder}: {error.strerror}; mend the disk and restart the server"
             self._syncs.notify_all()
+
+
+def _require_no_impostor(folder: Path, lock_file: int) -> None:
+    """Refuse what stands where a segment would be written."""
+    if found := impostors(folder):
+        os.close(lock_file)
+        raise Unavailable(
+            f"{found[0]} has the name of a spool's segment and is no file: move it away"
+        )
 
 
 def _next_sequence(folder: Path) -> int:

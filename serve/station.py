@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from inspection.decision import Label
 from serve.given_up import GivenUp
@@ -16,6 +17,7 @@ from serve.prepare import Preparer
 from serve.rows import Identity
 from serve.settings import MIB, Settings
 from serve.shadow import Shadow, ShadowLimits
+from serve.shipping import stayed
 from serve.shipping.cursor import Shipped, first_free, shipped, shipped_below
 from serve.shipping.plan import plan_of
 from serve.spool import Spool, SpoolLimits
@@ -59,7 +61,8 @@ class Station:
         self.identity = Identity(str(line), settings.host, uuid.uuid4().hex[:12])
         self._sinks = plan_of(settings).sinks if settings.ship else ()
         self.spool = _spool(settings, line, self._sinks)
-        self.keeper = Keeper(settings.kept_folder(line), _keep_limits(settings))
+        self._kept = settings.kept_folder(line)
+        self.keeper = Keeper(self._kept, _keep_limits(settings), self._lacks_room)
         self.watcher = _watcher(store, line, settings)
         cache = settings.cache_folder(line)
         self.stand_in = StandIn(store, line, cache, self.watcher, settings.max_pixels)
@@ -90,6 +93,13 @@ class Station:
     def shipping(self) -> list[Shipped]:
         """How far the decisions are shipped, for each place."""
         return shipped(self.spool.folder, self._sinks, self.spool.state().next_sequence)
+
+    def _lacks_room(self) -> bool:
+        return self.spool.lacks_room and _share_a_disk(self.spool.folder, self._kept)
+
+    def stayed(self) -> dict[str, int]:
+        """Kept frames that are not landed because ingest would refuse them, by reason."""
+        return stayed.counts(self._kept)
 
     def _look(self) -> None:
         self.stand_in.look()
@@ -122,8 +132,12 @@ class Stations(Mapping[str, Station]):
         """How many lines there are."""
         return len(self._stations)
 
-    def of(self, line: str) -> Station:
+    def of(self, line: str, covers: Callable[[str], bool] = lambda _: True) -> Station:
         """The station that a request names, or the only one when it names none.
+
+        Args:
+            line: As the request names it; empty when it does not.
+            covers: Which lines an error may name.
 
         Raises:
             InvalidInput: when it names none and there are several.
@@ -132,7 +146,7 @@ class Stations(Mapping[str, Station]):
         found = self._stations.get(line) if line else self._only
         if found is not None:
             return found
-        known = ", ".join(self._stations)
+        known = ", ".join(filter(covers, self._stations)) or "none that you may ask"
         if not line:
             raise InvalidInput(f"this server has several lines, name one in `line`: {known}")
         raise UnknownLine(f"this server does not have the line asked for; it has {known}")
@@ -178,4 +192,16 @@ def _spool(settings: Settings, line: LineKey, sinks: Sequence[str]) -> Spool:
 
 
 def _keep_limits(settings: Settings) -> KeepLimits:
-    return KeepLimits(settings.keep_share, settings.keep_mib * MIB)
+    return KeepLimits(
+        settings.keep_share,
+        settings.keep_mib * MIB,
+        settings.keep_frames,
+        settings.keep_reserve_mib * MIB,
+    )
+
+
+def _share_a_disk(first: Path, second: Path) -> bool:
+    try:
+        return first.stat().st_dev == second.stat().st_dev
+    except OSError:
+        return False

@@ -75,6 +75,8 @@ def problem(error: Exception) -> Problem:
         return Problem(status, "no_release", _short(error))
     if isinstance(error, InvalidInput | UnknownLine):
         return Problem(status, code, _short(error))
+    if isinstance(error, MemoryError):
+        status, code = grpc.StatusCode.RESOURCE_EXHAUSTED, "no_memory"
     error_id = uuid.uuid4().hex
     message = f"the frame was not judged: look for error {error_id} in the server's log"
     return Problem(status, code, message, error_id)

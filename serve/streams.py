@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import grpc
 
+STOPPING = "the server is stopping: connect again, and send again what had no answer"
+
 _Request = TypeVar("_Request")
 
 
@@ -22,13 +24,18 @@ class OpenStreams:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[grpc.ServicerContext, float] = {}
+        self._is_ending = False
 
     def requests(
         self, requests: Iterator[_Request], context: grpc.ServicerContext
     ) -> Iterator[_Request]:
-        """The requests of one stream as they come."""
+        """The requests of one stream as they come, until `end`."""
         try:
             while True:
+                if self._is_ending:
+                    context.set_code(grpc.StatusCode.UNAVAILABLE)
+                    context.set_details(STOPPING)
+                    return
                 with self._lock:
                     self._waiting[context] = time.monotonic()
                 request = next(requests, None)
@@ -40,6 +47,10 @@ class OpenStreams:
         finally:
             with self._lock:
                 self._waiting.pop(context, None)
+
+    def end(self) -> None:
+        """Take no further request of any stream; those in work are answered."""
+        self._is_ending = True
 
     def end_waiting(self, since_s: float) -> None:
         """Cancel every stream that has waited for at least `since_s` seconds."""

@@ -10,6 +10,8 @@ import click
 
 from serve import tokens
 from serve.tokens import ANYWHERE, Role, TokenRow
+from serve.transport import fingerprint
+from store.errors import InvalidInput
 
 _file = click.option(
     "--file",
@@ -46,6 +48,11 @@ def token() -> None:
 )
 @click.option("--name", default="", help="Whose it is, for people.")
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires.")
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Client certificate (PEM) that is to stand for a token, where mTLS is on.",
+)
 def create(  # noqa: PLR0913 - as click gives them
     path: Path,
     line: str | None,
@@ -54,13 +61,20 @@ def create(  # noqa: PLR0913 - as click gives them
     roles: tuple[str, ...],
     name: str,
     days: float | None,
+    certificate: Path | None,
 ) -> None:
-    """Make a token and print it, once: only its hash is kept."""
+    """Make a token and print it, once: only its hash is kept. Or enter a client certificate."""
     scopes = [scope for scope in (line, site, ANYWHERE if everywhere else None) if scope]
     if len(scopes) != 1 or (line and "/" not in line) or (site and "/" in site):
         raise click.UsageError("give one of --line SITE/LINE, --site SITE and --everywhere")
     expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
-    click.echo(tokens.create(path, scopes[0], [Role(role) for role in roles], name, expires))
+    granted = scopes[0], [Role(role) for role in roles], name, expires
+    if certificate is None:
+        click.echo(tokens.create(path, *granted))
+        return
+    sha256 = fingerprint(_read(certificate))
+    row_id = tokens.admit(path, sha256, *granted)
+    click.echo(f"certificate {certificate} (SHA-256 {sha256}) is entered as {row_id}")
 
 
 @token.command("list")
@@ -82,6 +96,14 @@ def revoke(token_id: str, path: Path) -> None:
     click.echo(f"token {token_id} is revoked")
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
+
+
 def _line(row: TokenRow) -> str:
     until = f"{row.expires_utc:%Y-%m-%d %H:%M} UTC" if row.expires_utc else "for ever"
-    return f"{row.id}  {','.join(row.roles):<16}  {row.scope:<24}  {until}  {row.name}"
+    what = f"  certificate {row.certificate_sha256[:12]}…" if row.certificate_sha256 else ""
+    return f"{row.id}  {','.join(row.roles):<16}  {row.scope:<24}  {until}  {row.name}{what}"

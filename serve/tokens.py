@@ -1,5 +1,7 @@
 """The tokens file of a host: who may do what on which line. Holds hashes, never a token.
 
+A client shows a token, or with mTLS only its certificate, which the file names by its fingerprint.
+
 A token is ``vst_ID_SECRET``: the id finds its row, the secret of 256 random bits is known to its
 holder only. The file keeps a salt and SHA-256 of salt and secret; a slow hash, as passwords need,
 would add nothing to 256 random bits and would cost a frame its latency.
@@ -22,9 +24,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from store.errors import InvalidInput, NotFound, Unavailable
+from store.errors import Conflict, InvalidInput, NotFound, Unavailable
 from store.keys import LineKey
 
 PREFIX = "vst_"
@@ -50,7 +60,7 @@ INCLUDES: Mapping[Role, frozenset[Role]] = {
 
 
 class TokenRow(BaseModel):
-    """One token, as the file keeps it."""
+    """One token or client certificate, as the file keeps it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,8 +68,9 @@ class TokenRow(BaseModel):
     name: str = Field(max_length=100, description="whose it is, for people")
     scope: str = Field(description="site/line, site, or * for every line")
     roles: tuple[Role, ...] = Field(min_length=1)
-    salt: str = Field(pattern=r"^[0-9a-f]{32}$")
-    hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    salt: str | None = Field(None, pattern=r"^[0-9a-f]{32}$")
+    hash: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    certificate_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     created_utc: datetime
     expires_utc: datetime | None = None
 
@@ -74,6 +85,14 @@ class TokenRow(BaseModel):
         if value is not None and value.tzinfo is None:
             raise ValueError("a time needs its zone, such as 2027-01-31T00:00:00Z")
         return value
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        is_token = self.salt is not None and self.hash is not None
+        is_certificate = self.certificate_sha256 is not None
+        if is_token == is_certificate or (self.salt is None) != (self.hash is None):
+            raise ValueError("give either salt and hash, or certificate_sha256")
+        return self
 
 
 _ROWS = TypeAdapter(tuple[TokenRow, ...])
@@ -98,7 +117,7 @@ class Grant:
     """Who calls, and what they may.
 
     Attributes:
-        identity: The token's id; empty where no tokens are asked for.
+        identity: The id of the token or certificate; empty where no tokens are asked for.
         roles: What the caller may do.
         scope: ``site/line``, ``site`` or ``*``.
     """
@@ -119,7 +138,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class _Known:
-    salt: bytes
+    salt: bytes  # empty with `digest` for a certificate
     digest: bytes
     expires: float  # seconds since 1970; infinite: never
     grant: Grant
@@ -130,6 +149,9 @@ class TokenBook:
 
     def __init__(self, rows: Sequence[TokenRow]) -> None:
         self._known = {row.id: _known(row) for row in rows}
+        self._certificates = {
+            row.certificate_sha256: self._known[row.id] for row in rows if row.certificate_sha256
+        }
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -151,12 +173,27 @@ class TokenBook:
         prefix, _, rest = token.partition("_")
         name, _, secret = rest.partition("_")
         known = self._known.get(name)
-        if known is None or f"{prefix}_" != PREFIX:
+        if known is None or not known.digest or f"{prefix}_" != PREFIX:
             return None
         digest = hashlib.sha256(known.salt + secret.encode()).digest()
         if not hmac.compare_digest(digest, known.digest) or now >= known.expires:
             return None
         return known.grant
+
+    @property
+    def has_certificates(self) -> bool:
+        """Whether a certificate can stand for a token."""
+        return bool(self._certificates)
+
+    def find_certificate(self, sha256: str, now: float) -> Grant | None:
+        """What a client certificate grants; None when it is not named, or the row has expired.
+
+        Args:
+            sha256: Its fingerprint (`serve.transport.fingerprint`).
+            now: Seconds since 1970.
+        """
+        known = self._certificates.get(sha256)
+        return known.grant if known and now < known.expires else None
 
     def holds(self, grant: Grant, now: float) -> bool:
         """Whether a grant is still given: not revoked, changed or expired meanwhile."""
@@ -168,7 +205,7 @@ def _known(row: TokenRow) -> _Known:
     roles = frozenset().union(*(INCLUDES[role] for role in row.roles))
     expires = row.expires_utc.timestamp() if row.expires_utc else float("inf")
     grant = Grant(row.id, roles, row.scope)
-    return _Known(bytes.fromhex(row.salt), bytes.fromhex(row.hash), expires, grant)
+    return _Known(bytes.fromhex(row.salt or ""), bytes.fromhex(row.hash or ""), expires, grant)
 
 
 def rows(path: Path, *, must_exist: bool = False) -> tuple[TokenRow, ...]:
@@ -216,23 +253,66 @@ def create(
         Unavailable: when the file cannot be written.
     """
     secret, salt = secrets.token_urlsafe(_SECRET_BYTES), secrets.token_bytes(_SALT_BYTES)
+    digest = hashlib.sha256(salt + secret.encode()).hexdigest()
+    token_id = _add(path, scope, roles, name, expires, salt=salt.hex(), hash=digest)
+    return f"{PREFIX}{token_id}_{secret}"
+
+
+def admit(
+    path: Path,
+    certificate_sha256: str,
+    scope: str,
+    roles: Sequence[Role],
+    name: str = "",
+    expires: datetime | None = None,
+) -> str:
+    """Add a client certificate, by its fingerprint, to the file, which is made when needed.
+
+    Returns:
+        The id of its row.
+
+    Raises:
+        Conflict: when the file names it already.
+        InvalidInput: when the scope is none, no role is given, or the file is damaged.
+        Unavailable: when the file cannot be written.
+    """
+    return _add(path, scope, roles, name, expires, certificate_sha256=certificate_sha256)
+
+
+def _add(
+    path: Path,
+    scope: str,
+    roles: Sequence[Role],
+    name: str,
+    expires: datetime | None,
+    **shown: str,
+) -> str:
+    """Add the row of what a client shows; gives its id."""
     try:
-        row = TokenRow(
-            id=secrets.token_hex(_ID_BYTES),
-            name=name,
-            scope=scope,
-            roles=tuple(dict.fromkeys(roles)),
-            salt=salt.hex(),
-            hash=hashlib.sha256(salt + secret.encode()).hexdigest(),
-            created_utc=datetime.now(UTC).replace(microsecond=0),
-            expires_utc=expires,
+        row = TokenRow.model_validate(
+            {
+                "id": secrets.token_hex(_ID_BYTES),
+                "name": name,
+                "scope": scope,
+                "roles": tuple(dict.fromkeys(roles)),
+                "created_utc": datetime.now(UTC).replace(microsecond=0),
+                "expires_utc": expires,
+                **shown,
+            }
         )
     except ValidationError as error:
         faults = [fault["msg"].removeprefix("Value error, ") for fault in error.errors()]
         raise InvalidInput.listing("no token was made:", faults) from error
     with _changing(path) as known:
+        certificate = row.certificate_sha256
+        for each in known:
+            if certificate and each.certificate_sha256 == certificate:
+                raise Conflict(
+                    f"tokens file {path} names this certificate already, as {each.id}: revoke that "
+                    "first"
+                )
         _write(path, (*known, row))
-    return f"{PREFIX}{row.id}_{secret}"
+    return row.id
 
 
 def revoke(path: Path, token_id: str) -> None:
@@ -266,13 +346,13 @@ def _changing(path: Path) -> Iterator[tuple[TokenRow, ...]]:
 
 def _write(path: Path, known: Sequence[TokenRow]) -> None:
     """Replace the file in one step; its owner and mode stay what they were."""
-    text = json.dumps([row.model_dump(mode="json") for row in known], indent=2) + "\n"
+    text = json.dumps([row.model_dump(mode="json", exclude_none=True) for row in known], indent=2)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         before = path.stat() if path.exists() else None
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w") as stream:
-            stream.write(text)
+            stream.write(f"{text}\n")
             stream.flush()
             os.fsync(descriptor)
             if before:

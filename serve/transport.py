@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +17,26 @@ from store.errors import InvalidInput
 
 _log = logging.getLogger(__name__)
 
+_CERTIFICATE = re.compile(
+    rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", flags=re.DOTALL
+)
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def fingerprint(pem: bytes) -> str:
+    """SHA-256 of the first certificate in a PEM file, in hexadecimal: what it is known by.
+
+    Raises:
+        InvalidInput: when there is none.
+    """
+    found = _CERTIFICATE.search(pem)
+    try:
+        der = ssl.PEM_cert_to_DER_cert(found[0].decode()) if found else b""
+    except ValueError:
+        der = b""
+    if not der:
+        raise InvalidInput("there is no certificate: give a PEM file that begins with one")
+    return hashlib.sha256(der).hexdigest()
 
 
 def is_loopback(address: str) -> bool:

@@ -12,13 +12,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inspection.bundle import Bundle, open_folder
+from inspection.choose import Chosen, choose
 from inspection.engines.engine import available
-from serve.check import check
 from store.errors import Unavailable, VisionError
 
 _NICE = 10
@@ -43,15 +43,36 @@ class Tried:
     rejected: tuple[str, ...]
 
 
-def try_bundle(folder: Path, is_stopping: Callable[[], bool]) -> Tried:
+@dataclass(frozen=True)
+class Wanted:
+    """Which engine is wanted.
+
+    Attributes:
+        engines: The names that may be chosen; empty for all that are available.
+        before: What answered for the bundle here before; None when nothing did.
+    """
+
+    engines: tuple[str, ...] = ()
+    before: Chosen | None = None
+
+
+_ANY = Wanted()
+
+
+def try_bundle(folder: Path, is_stopping: Callable[[], bool], wanted: Wanted = _ANY) -> Tried:
     """The engine for a bundle in a folder, found by another process.
+
+    Args:
+        folder: The bundle's.
+        is_stopping: Looked at while the process runs.
+        wanted: Which engine is wanted.
 
     Raises:
         UnfitBundle: when an engine that should answer for it does not, or crashes.
         Unavailable: when no engine for it is installed, or the process was ended.
     """
     child = subprocess.Popen(
-        [sys.executable, "-c", _COMMAND, str(folder)],
+        [sys.executable, "-c", _COMMAND, str(folder), json.dumps(vars(wanted))],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -87,10 +108,15 @@ def _ending(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"status {status}"
 
 
-def is_unfit(bundle: Bundle) -> bool:
-    """Whether the bundle is to blame when no engine may answer: one that is proven is here."""
-    here = available()
-    return any(row.passed and row.engine in here for row in bundle.evidence())
+def is_unfit(bundle: Bundle, engines: Sequence[str] = ()) -> bool:
+    """Whether the bundle is to blame when no engine may answer: one that is proven is here.
+
+    Args:
+        bundle: Which.
+        engines: The names that may be chosen; empty for all that are available.
+    """
+    may = [name for name in available() if not engines or name in engines]
+    return any(row.passed and row.engine in may for row in bundle.evidence())
 
 
 def main() -> None:
@@ -98,10 +124,13 @@ def main() -> None:
     # The server waits for SIGTERM with these blocked, and its children inherit that.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
     bundle = open_folder(Path(sys.argv[1]))
+    wanted = json.loads(sys.argv[2])
+    engines, before = wanted["engines"], wanted["before"]
     try:
-        choice = check(bundle).choice
+        choice = choose(bundle, engines=engines or None, before=Chosen(*before) if before else None)
     except VisionError as error:
-        print(json.dumps({"error": str(error), "is_unfit": is_unfit(bundle)}))  # noqa: T201
+        told = {"error": str(error), "is_unfit": is_unfit(bundle, engines)}
+        print(json.dumps(told))  # noqa: T201
         sys.stdout.flush()
         os._exit(1)
     found = Tried(

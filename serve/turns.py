@@ -3,7 +3,9 @@
 A stream is one camera of one line. As many frames as there are workers are worked on at once; the
 others wait, ordered by start-time fair queueing (Goyal, Vin and Cheng, 1996): the n-th frame of a
 stream of weight w that waits alone is tagged 1/w after the one before it, and the smallest tag is
-next. A burst of one camera so delays itself, and others by one frame in work at most.
+next. A burst of one camera so delays itself, and others by one frame in work at most. Virtual time
+goes on with every turn by the share of the streams that wait (as in weighted fair queueing: Demers,
+Keshav and Shenker, 1989), or an endless row of new names would be served before a known camera.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ class Turns:
         self._heap: list[tuple[float, int, Waiter]] = []
         self._count = itertools.count()
         self._waiting: Counter[Stream] = Counter()
-        self._virtual = 0.0  # the tag of the frame whose turn was last
+        self._virtual = 0.0
+        self._weight = 0.0  # of the streams that wait
         self._finish: dict[Stream, float] = {}
 
     @property
@@ -167,6 +170,8 @@ class Turns:
     def _enqueue(self, waiter: Waiter) -> None:
         start = max(self._virtual, self._finish.get(waiter.stream, 0.0))
         self._finish[waiter.stream] = start + 1.0 / self._shares.of(waiter.stream)
+        if not self._waiting[waiter.stream]:
+            self._weight += self._shares.of(waiter.stream)
         self._waiting[waiter.stream] += 1
         heapq.heappush(self._heap, (start, next(self._count), waiter))
 
@@ -176,14 +181,15 @@ class Turns:
             start, _, waiter = heapq.heappop(self._heap)
             if waiter.is_over:
                 continue
-            self._leave(waiter)
             if waiter.deadline <= time.monotonic():
+                self._leave(waiter)
                 late.append(waiter)
                 continue
-            self._virtual = start
+            self._virtual = max(start, self._virtual + 1.0 / self._weight)
+            self._leave(waiter)
             return waiter
         # Nobody waits: all streams are even, and a camera's name is not kept for ever.
-        self._virtual = 0.0
+        self._virtual = self._weight = 0.0
         self._finish.clear()
         self._waiting.clear()
         return None
@@ -191,6 +197,13 @@ class Turns:
     def _leave(self, waiter: Waiter) -> None:
         waiter.is_over = True
         self._waiting[waiter.stream] -= 1
+        if not self._waiting[waiter.stream]:
+            del self._waiting[waiter.stream]
+            self._weight -= self._shares.of(waiter.stream)
+            if len(self._finish) > 2 * len(self._waiting) + _MOST_ENDED:
+                # A tag that is behind says no more than none: names do not gather under load.
+                behind = self._virtual
+                self._finish = {s: tag for s, tag in self._finish.items() if tag > behind}
 
     def _end(self, waiter: Waiter) -> bool:
         """Take a waiter out whose time is over; False when it has been told meanwhile."""

@@ -3,7 +3,8 @@
 A release that cannot be prepared is not swapped in: the last good one goes on answering, the fault
 is logged, shown by `GetServerInfo` and in the health state, and the release is tried again later.
 One that is to blame itself (it fails its golden frames, its engine fails, it is too slow) is given
-up, which is entered in the ledger as a fallback.
+up, which is entered in the ledger as a fallback. What answers is judged on a thread of its own, so
+that one that is loaded takes over even while another is prepared, or the store does not answer.
 """
 
 from __future__ import annotations
@@ -103,12 +104,16 @@ class Watcher:
         self._known, self._preparer, self._pace = known, preparer, pace
         self._guard, self._given_up, self._fallbacks = guard, given_up, fallbacks
         self._set = LiveSet()
+        self._lock = threading.Lock()  # held to replace the set
         self._is_due = True
         self._retry_at = self._trusted_at = 0.0
         self._fault = ""
         self._on_look: Callable[[], None] = lambda: None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self._threads = (
+            threading.Thread(target=self._watch, name="watcher", daemon=True),
+            threading.Thread(target=self._judge_often, name="guard", daemon=True),
+        )
 
     @property
     def fault(self) -> str:
@@ -152,13 +157,15 @@ class Watcher:
         self._on_look = on_look
         self._given_up.begin()
         self._look_safely()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Look no more; what answers has not ended this process."""
         self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
         self._given_up.trust()
 
     def _watch(self) -> None:
@@ -167,7 +174,8 @@ class Watcher:
 
     def _look_safely(self) -> None:
         try:
-            self._judge()
+            if self._set.live and time.monotonic() >= self._trusted_at:
+                self._given_up.trust()
             is_retry = bool(self._fault) and time.monotonic() >= self._retry_at
             if self._is_due or is_retry or self._known.has_changed():
                 self._is_due = False
@@ -176,16 +184,26 @@ class Watcher:
             self._show([_told(error, "the ledger cannot be followed")])
         self._on_look()
 
+    def _judge_often(self) -> None:
+        while not self._stopping.wait(self._pace.poll_s):
+            try:
+                self._judge()
+            except Exception:  # noqa: BLE001 - the process edge: the line goes on
+                _log.exception("releases cannot be judged")
+
     def _judge(self) -> None:
-        """Give up what is over its limits; trust what has answered long enough."""
+        """Give up what is over its limits, and let another one answer that is loaded."""
         for release in self._set.answering:
             why = self._guard.verdict(release.number)
             if why and release.number not in self._given_up.why:
                 _log.error("release is given up", extra={"release": release.name, "why": why})
                 self._given_up.give_up(release.number, why)
+                with self._lock:
+                    old = self._set
+                    self._set = old.without(self._given_up.why)
+                self._begin(old)
+                self._show([f"{release.name} is given up: {why}"])
                 self._is_due = True
-        if self._set.live and time.monotonic() >= self._trusted_at:
-            self._given_up.trust()
 
     def _look(self) -> None:
         """Make ready what stands, swap, and record what was given up."""
@@ -206,6 +224,9 @@ class Watcher:
         shadow = self._unless_given_up(stands.shadow, faults) if stands.shadow else None
         self._swap(LiveSet(live or self._set.live, canaries, shadow), stands)
         faults += self._unfollowed(stands)
+        if known.is_current:
+            names = {release.bundle.name for release in self._set.answering}
+            faults += self._preparer.missing(names)
         self._show(faults)
         if known.is_current and self._fallbacks.are_recorded:
             self._record(known, stands)
@@ -222,14 +243,19 @@ class Watcher:
         for entry in entries:
             if not self._set.live:
                 self._given_up.take(entry.number)
-            if release := self._ready(entry, faults):
+            if release := self._ready(entry, faults, self._stopping.is_set):
                 return release
         return None
 
     def _unless_given_up(self, entry: Entry, faults: list[str]) -> LiveRelease | None:
-        return None if entry.number in self._given_up.why else self._ready(entry, faults)
+        """What answers beside the live release; making it ready ends when that one is given up."""
+        if entry.number in self._given_up.why:
+            return None
+        return self._ready(entry, faults, lambda: self._stopping.is_set() or self._is_due)
 
-    def _ready(self, entry: Entry, faults: list[str]) -> LiveRelease | None:
+    def _ready(
+        self, entry: Entry, faults: list[str], is_stopping: Callable[[], bool]
+    ) -> LiveRelease | None:
         """The release of an entry, prepared unless its bundle is loaded; None with a fault."""
         name = entry.release_of(self._known.line)
         for loaded in self._set.loaded:
@@ -240,7 +266,7 @@ class Watcher:
         try:
             if self._set.live is None:
                 return self._preparer.prepare(entry)
-            return self._preparer.prepare_beside(entry, self._stopping.is_set)
+            return self._preparer.prepare_beside(entry, is_stopping)
         except UnfitBundle as error:
             _log.error("release is given up", extra={"release": name, "why": str(error)})
             self._given_up.give_up(entry.number, str(error))
@@ -249,25 +275,26 @@ class Watcher:
         return None
 
     def _swap(self, new: LiveSet, stands: Standing) -> None:
-        """Let the new set answer from the next frame on."""
-        old = self._set
+        """Let the new set answer from the next frame on; but nothing given up meanwhile."""
         good = {entry.bundle for entry in stands.earlier}
-        spare = next(
-            (
-                each
-                for each in (old.live, old.spare)
-                if each and new.live and each.bundle.name in good - {new.live.bundle.name}
-            ),
-            None,
-        )
-        self._set = replace(new, spare=spare)
-        if self._set.live and self._set.live is not old.live:
-            self._given_up.take(self._set.live.number)
-            self._trusted_at = time.monotonic() + self._pace.probation_s
+        good -= {new.live.bundle.name} if new.live else good
+        with self._lock:
+            old = self._set
+            loaded = filter(None, (old.live, old.spare))
+            spare = next((each for each in loaded if each.bundle.name in good), None)
+            self._set = replace(new, spare=spare).without(self._given_up.why)
+        self._begin(old)
         self._guard.keep({release.number for release in self._set.answering})
-        _log_swap(old, self._set)
         if self._set != old:
             self._preparer.prune({release.bundle.name for release in self._set.loaded})
+
+    def _begin(self, old: LiveSet) -> None:
+        """Put a live release that is new on probation, and log what answers now."""
+        new = self._set
+        if new.live and new.live is not old.live:
+            self._trusted_at = time.monotonic() + self._pace.probation_s
+            self._given_up.take(new.live.number)
+        _log_swap(old, new)
 
     def _unfollowed(self, stands: Standing) -> list[str]:
         """What was given up and stands all the same, because nobody could say so to the store."""
@@ -289,7 +316,7 @@ class Watcher:
             _log.warning("fallback is not recorded", extra={"error": str(error)})
 
     def _show(self, faults: list[str]) -> None:
-        answering = self._set.live.name if self._set.live else "nothing"
+        answering = self._set.live.name if self._set.live else "no release"
         fault = f"{'; '.join(dict.fromkeys(faults))} ({answering} answers)" if faults else ""
         if fault and fault != self._fault:
             _log.error("newest release is not live", extra={"fault": fault})
@@ -311,13 +338,16 @@ def _told(error: Exception, what: str) -> str:
 def _log_swap(old: LiveSet, new: LiveSet) -> None:
     before = {release.name for release in old.answering}
     for release in new.answering:
-        if release.name not in before:
-            _log.info(
-                "release is live",
-                extra={
-                    "release": release.name,
-                    "bundle": release.bundle.name,
-                    "engine": release.engine,
-                    "replaced": old.live.name if old.live else "",
-                },
-            )
+        if release.name in before:
+            continue
+        extra = {
+            "release": release.name,
+            "bundle": release.bundle.name,
+            "engine": release.engine,
+        }
+        if release is new.live:
+            replaced = old.live.name if old.live else ""
+            _log.info("release is live", extra=extra | {"replaced": replaced})
+        else:
+            beside = new.live.name if new.live else ""
+            _log.info("canary answers its frames", extra=extra | {"beside": beside})

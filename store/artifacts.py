@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from store import documents, layout, tables
-from store.errors import Conflict, NotFound
+from store.errors import Conflict, InvalidInput, NotFound
 from store.hashing import canonical_json
 from store.keys import LineKey
 from store.root import Store
@@ -52,9 +52,8 @@ class Artifact:
             NotFound: when the artifact has none.
         """
         if name not in self.files:
-            raise NotFound(
-                f"{self.kind}/{self.name} has no file {name}: it has {sorted(self.files)}"
-            )
+            known = ", ".join(sorted(self.files))
+            raise NotFound(f"{self.kind}/{self.name} has no file {name}: it has {known}")
         return self.files[name]
 
 
@@ -115,9 +114,34 @@ def read(store: Store, line: LineKey, kind: str, name: str) -> Artifact:
     """
     found = find(store, line, kind, name)
     if found is None:
-        known = [artifact.name for artifact in every(store, line, kind)]
-        raise NotFound(f"line {line} has no {kind}/{name}; it has {known or 'none'}")
+        raise _not_found(store, line, kind, name)
     return found
+
+
+def named(store: Store, line: LineKey, kind: str, beginning: str) -> str:
+    """The full name of the only artifact whose name begins so.
+
+    Raises:
+        NotFound: when none does; the message lists what there is.
+        InvalidInput: when several do; the message lists them.
+    """
+    names = [artifact.name for artifact in every(store, line, kind)]
+    found = [name for name in names if name.startswith(beginning)]
+    if beginning in names:
+        return beginning
+    if not found:
+        raise _not_found(store, line, kind, beginning)
+    if len(found) > 1:
+        raise InvalidInput(
+            f"line {line} has {len(found)} {kind} whose names begin with {beginning}: "
+            f"{', '.join(found)}; give more of the name"
+        )
+    return found[0]
+
+
+def _not_found(store: Store, line: LineKey, kind: str, name: str) -> NotFound:
+    known = ", ".join(artifact.name for artifact in every(store, line, kind))
+    return NotFound(f"line {line} has no {kind}/{name}; it has {known or 'none'}")
 
 
 def every(store: Store, line: LineKey, kind: str) -> Iterator[Artifact]:

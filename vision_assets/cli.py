@@ -21,7 +21,7 @@ from vision_assets import config, listing
 from vision_assets.exporting import COMMANDS as EXPORTING
 from vision_assets.labels.formats.registry import LAYOUTS
 from vision_assets.labels.line_settings import DEFAULT_CAMERA
-from vision_assets.options import json_option, line_options, require_known
+from vision_assets.options import json_option, line_options, require_known, require_store
 from vision_assets.releasing import COMMANDS
 from vision_assets.simulation.settings import UNSEEN_KINDS, Material, SimulationSettings
 from vision_assets.terminal import (
@@ -42,6 +42,7 @@ LAYOUT_NAMES = sorted(LAYOUTS)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="vision-assets")
 def cli() -> None:
     """Factory vision: frames in, releases out, every step in Dagster.
 
@@ -58,7 +59,7 @@ def main() -> None:
     try:
         cli(standalone_mode=True)
     except VisionError as error:
-        click.secho(f"error: {error}", fg="red", err=True)
+        click.secho(f"Error: {error}", fg="red", err=True)  # as click writes its own
         sys.exit(1)
 
 
@@ -197,9 +198,9 @@ def settings(line: str, as_json: bool) -> None:
 def lines(as_json: bool) -> None:
     """List the lines that the store knows."""
     store = Store(store_url())
-    show_rows(
-        [listing.line_row(store, key) for key in batches.lines(store)], as_json, "no line yet"
-    )
+    require_store(store)
+    rows = [listing.line_row(store, key) for key in batches.lines(store)]
+    show_rows(rows, as_json, f"no line yet in the store {store.url}")
 
 
 @cli.command(name="batches")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from store import batches, landing, ledger
+from store import artifacts, batches, landing, ledger, tables
+from store.artifacts import Artifact
 from store.keys import BatchKey, LineKey
 from store.root import Store
-from store.signing import PublicKeys
+from store.signing import Believed, PublicKeys
 
 if TYPE_CHECKING:
     from vision_assets.deployment.compare import Report
@@ -43,9 +45,43 @@ def batch_row(store: Store, key: BatchKey, landed: set[str]) -> dict[str, Any]:
     }
 
 
-def roles(stands: ledger.Standing) -> dict[int, str]:
-    """What each entry that stands is, by its number."""
-    found = {canary.number: "canary" for canary in stands.canaries}
+STANDING = frozenset({"live", "canary", "shadow"})
+"""The roles of entries whose bundles servers have loaded."""
+
+
+def bundle_row(store: Store, line: LineKey, bundle: Artifact) -> dict[str, Any]:
+    """A bundle with what was measured of it on the test role; dashes where that is not known."""
+    from vision_assets.evaluation import evaluate, releases  # scipy takes a second to load
+
+    attached = artifacts.attachments(store, line, bundle.kind, bundle.name)
+    row = {"bundle": bundle.name, "made": bundle.created_at[:19] or "-"}
+    names = ("auroc", "escapes", "overkill", "review")
+    if releases.PROVENANCE not in attached:
+        return row | dict.fromkeys(names, "-")
+    provenance = json.loads(tables.read_verified(store, attached[releases.PROVENANCE]))
+    found = evaluate.read(store, line, provenance["evaluation"])
+    return row | {name: str(getattr(found, name) or "-") for name in names}
+
+
+def roles(
+    line: LineKey,
+    known: Sequence[ledger.Entry],
+    keys: PublicKeys | None,
+    at: datetime | None = None,
+) -> dict[int, str]:
+    """What each entry is for a server with these keys, by its number; most are nothing any more.
+
+    Args:
+        line: Whose ledger.
+        known: All its entries.
+        keys: Of the servers; None: they believe every entry.
+        at: What stood then; None: what stands now.
+    """
+    believed = keys.believe(line, known) if keys else Believed(tuple(known))
+    stands = ledger.standing(believed.entries, at)
+    found = {each.number: "given up" for each in known if each.bundle in stands.given_up}
+    found |= {each.entry.number: "refused" for each in believed.refused}
+    found |= {canary.number: "canary" for canary in stands.canaries}
     for role, entry in (("live", stands.live), ("shadow", stands.shadow)):
         if entry:
             found[entry.number] = role
@@ -60,10 +96,13 @@ def entry_row(
 ) -> dict[str, Any]:
     """An entry of the ledger.
 
+    ``stands`` is ``live``, ``canary``, ``shadow``, ``given up`` (its bundle: only ``--force``
+    brings it back), ``refused`` (servers with these keys do not take it) or ``-``.
+
     Args:
         line: Whose ledger.
         entry: One of its entries.
-        roles: What stands; None leaves that column out.
+        roles: From `roles`; None leaves the column ``stands`` out.
         keys: To verify signatures with; None shows who claims to have signed.
     """
     standing = {} if roles is None else {"stands": roles.get(entry.number, "-")}

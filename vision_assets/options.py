@@ -50,12 +50,26 @@ def either_line(command: Callable[..., R]) -> Callable[..., R]:
     return wrapped
 
 
+def require_store(store: Store) -> None:
+    """Refuse a store that is not there: its path is likely to be misspelt.
+
+    Raises:
+        NotFound: with where it was looked for.
+    """
+    if not store.exists(""):
+        raise NotFound(
+            f"there is no store at {store.url}: set VISION_STORE to its folder, or deliver a first "
+            "batch with `vision-assets simulate` or `vision-assets import`, which make it"
+        )
+
+
 def require_known(store: Store, line: LineKey) -> None:
     """Refuse a line that the store does not know: it is likely to be misspelt.
 
     Raises:
-        NotFound: with the lines that there are.
+        NotFound: with the lines that there are; also when the store itself is not there.
     """
+    require_store(store)
     known = batches.lines(store)
     if line in known:
         return

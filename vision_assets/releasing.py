@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import getpass
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from inspection.bundle import KIND
 from resources.store import store_url
 from store import artifacts, ledger
+from store.artifacts import Artifact
 from store.errors import InvalidInput, NotFound
 from store.keys import LineKey
 from store.ledger import Entry, Scope
@@ -20,12 +23,15 @@ from vision_assets import listing
 from vision_assets.deployment import candidates
 from vision_assets.deployment import promote as deployment
 from vision_assets.deployment.candidates import Decider
+from vision_assets.export.attached import gates_of
 from vision_assets.options import either_line, json_option, require_known
 from vision_assets.terminal import show_rows
 
 _FORCE_HELP = "Release although gates failed."
 _why = click.option("--why", default="", help="The reason; stays in the ledger.")
-_bundle = click.option("--bundle", default=None, help="Name of the bundle; default: the newest.")
+_bundle = click.option(
+    "--bundle", default=None, help="Its name, or how it begins; default: the newest."
+)
 _number = click.option(
     "--release", "number", type=int, default=None, help="Its number; default: the only one."
 )
@@ -38,9 +44,46 @@ def releases(line: LineKey, as_json: bool) -> None:
     """List the ledger of a line, oldest first, with what stands and who signed."""
     store = _open(line)
     known, keys = ledger.entries(store, line), configured_keys()
-    roles = listing.roles(ledger.standing(known))
+    roles = listing.roles(line, known, keys)
     rows = [listing.entry_row(line, entry, roles, keys) for entry in known]
     show_rows(rows, as_json, f"line {line} has no release")
+
+
+@click.command()
+@either_line
+@json_option
+def bundles(line: LineKey, as_json: bool) -> None:
+    """List the bundles of a line, oldest first: figures, what stands, and what may be promoted.
+
+    Names may be shortened in all commands, as far as they stay unambiguous.
+    """
+    store = _open(line)
+    known, keys = ledger.entries(store, line), configured_keys()
+    roles = listing.roles(line, known, keys)
+    by_rank = sorted(known, key=lambda each: roles.get(each.number) in listing.STANDING)
+    stands = {each.bundle: roles[each.number] for each in by_rank if each.number in roles}
+    rows = [
+        {**listing.bundle_row(store, line, each), **_promotable(store, line, each, stands)}
+        for each in artifacts.every(store, line, KIND)
+    ]
+    show_rows(rows, as_json, f"line {line} has no bundle: `vision-assets run --line {line}`")
+
+
+def _promotable(
+    store: Store, line: LineKey, bundle: Artifact, stands: Mapping[str, str]
+) -> dict[str, str]:
+    """What a bundle is on the line, and whether its gates would let it be promoted now."""
+    role = stands.get(bundle.name, "-")
+    failed = [
+        gate.name for gate in deployment.gates_now(store, line, bundle.name) if not gate.passed
+    ]
+    has_gates = bool(gates_of(store, line, bundle.name))
+    reasons = [
+        *([] if has_gates else ["no evidence"]),
+        *([f"gates fail: {', '.join(failed)}"] if failed else []),
+        *(["was given up"] if role == "given up" else []),
+    ]
+    return {"stands": role, "promotable": f"no: {'; '.join(reasons)}" if reasons else "yes"}
 
 
 @click.command()
@@ -50,9 +93,10 @@ def releases(line: LineKey, as_json: bool) -> None:
 def at(line: LineKey, time: str | None, as_json: bool) -> None:
     """Say what stood on a line at a time: live, canaries, shadow."""
     store = _open(line)
-    stands = ledger.standing(ledger.entries(store, line), _moment(time) if time else None)
-    roles, keys = listing.roles(stands), configured_keys()
-    rows = [listing.entry_row(line, entry, roles, keys) for entry in stands.entries]
+    known, keys = ledger.entries(store, line), configured_keys()
+    roles = listing.roles(line, known, keys, _moment(time) if time else None)
+    standing = [each for each in known if roles.get(each.number) in listing.STANDING]
+    rows = [listing.entry_row(line, entry, roles, keys) for entry in standing]
     show_rows(rows, as_json, f"nothing was live on {line}")
 
 
@@ -65,13 +109,40 @@ def at(line: LineKey, time: str | None, as_json: bool) -> None:
 def promote(line: LineKey, bundle: str | None, why: str, force: str, as_json: bool) -> None:
     """Make a bundle the live release of its line."""
     store = _open(line)
-    before = len(ledger.entries(store, line))
+    before = ledger.entries(store, line)
     by = _decider(why, force)
     entry = deployment.promote(
         store, line, _name(store, line, bundle), who=by.who, why=by.why, force=by.force
     )
+    if not as_json:
+        click.echo(_replaced(line, ledger.live(before), entry))
+    _show(line, entry, as_json)
+
+
+def _replaced(line: LineKey, before: Entry | None, entry: Entry) -> str:
+    """What a promotion has changed, for people."""
+    if before is None:
+        return "nothing was live before"
+    if entry.number == before.number:
+        return "same bundle as live, nothing to promote"
+    if entry.bundle == before.bundle:
+        return f"same bundle as live ({before.release_of(line)}), signed anew"
+    return f"replaces {before.release_of(line)}, bundle {before.bundle}"
+
+
+@click.command()
+@either_line
+@click.option("--bundle", default=None, help="The bundle that is meant; default: the live one.")
+@_why
+@json_option
+def sign(line: LineKey, bundle: str | None, why: str, as_json: bool) -> None:
+    """Sign what is live, with the key in VISION_SIGNING_KEY; what answers stays as it is."""
+    store = _open(line)
+    before = len(ledger.entries(store, line))
+    name = _name(store, line, bundle) if bundle else None
+    entry = deployment.sign(store, line, name, who=getpass.getuser(), why=why)
     if entry.number <= before and not as_json:
-        click.echo("same bundle as live, nothing to promote")
+        click.echo("signed with this key already, nothing to do")
     _show(line, entry, as_json)
 
 
@@ -173,6 +244,10 @@ def compare(line: LineKey, source: Path, as_json: bool) -> None:
     from vision_assets.deployment import compare as reporting
 
     store = _open(line)
+    try:
+        answers.require_answers(source)
+    except (NotFound, InvalidInput) as error:
+        raise click.BadParameter(str(error), param_hint="--from") from error
     rows = answers.read(source, str(line))
     reports = reporting.compare(rows, line, ledger.entries(store, line))
     if as_json:
@@ -185,8 +260,10 @@ def compare(line: LineKey, source: Path, as_json: bool) -> None:
 
 COMMANDS = (
     releases,
+    bundles,
     at,
     promote,
+    sign,
     rollback,
     canary,
     confirm,
@@ -208,11 +285,13 @@ def _decider(why: str, force: str = "") -> Decider:
 
 
 def _name(store: Store, line: LineKey, bundle: str | None) -> str:
-    current = artifacts.current(store, line, "bundles")
-    name = bundle or (current.name if current else None)
-    if name is None:
+    """The full name of the bundle that is meant: one that begins so, else the newest."""
+    if bundle:
+        return artifacts.named(store, line, KIND, bundle)
+    current = artifacts.current(store, line, KIND)
+    if current is None:
         raise NotFound(f"line {line} has no bundle: vision-assets run --line {line}")
-    return name
+    return current.name
 
 
 def _show(line: LineKey, entry: Entry, as_json: bool) -> None:

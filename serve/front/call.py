@@ -11,6 +11,8 @@ PREFIX = struct.Struct(">BI")
 """Before each message: whether it is compressed, and its length."""
 
 RESOURCE_EXHAUSTED, UNIMPLEMENTED = 8, 12
+_MOST_MESSAGES = 4096
+"""That may wait in one call: the window is counted in bytes, and messages may be empty."""
 
 
 class Refusal(Exception):
@@ -48,14 +50,16 @@ class Call:
     is_busy: bool = False
     has_begun: bool = False
     received: int = 0
+    held: int = 0  # bytes of messages that are under way or not yet taken
     _missing: int = -1  # bytes of the message under way; -1: its prefix is not there yet
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0  # bytes in `_parts`
 
-    @property
-    def held(self) -> int:
-        """Bytes of messages that are under way or not yet taken."""
-        return self._size + sum(map(len, self.messages))
+    def take(self) -> bytes:
+        """The next message, which is no longer held."""
+        message = self.messages.popleft()
+        self.held -= len(message)
+        return message
 
     def append(self, payload: bytes, most_bytes: int) -> bool:
         """Take bytes of the stream; gives whether a message became whole.
@@ -66,6 +70,7 @@ class Call:
         before = len(self.messages)
         self._parts.append(payload)
         self._size += len(payload)
+        self.held += len(payload)
         while self._size >= (PREFIX.size if self._missing < 0 else self._missing):
             if self._missing < 0:
                 self._read_prefix(most_bytes)
@@ -77,12 +82,14 @@ class Call:
         """Let go of what was received: nobody will take it."""
         self.is_over = True
         self.messages.clear()
-        self._parts, self._size = [], 0
+        self._parts, self._size, self.held = [], 0, 0
 
     def _cut(self) -> None:
         parts, length = self._parts, self._missing
         whole = parts[0] if len(parts) == 1 else b"".join(parts)
         self.messages.append(whole if self._size == length else whole[:length])
+        if len(self.messages) > _MOST_MESSAGES:
+            raise Refusal(RESOURCE_EXHAUSTED, "too many messages wait: read the answers")
         rest = whole[length:]
         self._parts, self._size, self._missing = ([rest] if rest else []), len(rest), -1
 
@@ -99,4 +106,5 @@ class Call:
             )
         self._parts[0] = self._parts[0][PREFIX.size :]
         self._size -= PREFIX.size
+        self.held -= PREFIX.size
         self._missing = length

@@ -65,6 +65,11 @@ class Connection:
         self.out.data += frames.window_update(0, CONNECTION_WINDOW - FIRST_WINDOW)
 
     @property
+    def newest(self) -> int:
+        """Number of the newest call that was ever open; 0 before the first."""
+        return self._last
+
+    @property
     def held(self) -> int:
         """Bytes of messages that are under way or not yet taken."""
         return sum(call.held for call in self.calls.values())
@@ -86,7 +91,7 @@ class Connection:
 
     def take(self, call: Call) -> bytes:
         """The next message of a call, which has one; its client may send on."""
-        message = call.messages.popleft()
+        message = call.take()
         self._reopen(call)
         return message
 
@@ -221,14 +226,16 @@ class Connection:
         self._count_idle()
         first_flags, _, block = self._block
         block += payload
-        if len(block) > frames.MAX_HEADER_LIST_BYTES:
-            raise ProtocolError(Code.ENHANCE_YOUR_CALM, "a header block without end")
         if not flags & frames.END_HEADERS:
+            if len(block) > frames.MAX_HEADER_LIST_BYTES:
+                raise ProtocolError(Code.ENHANCE_YOUR_CALM, "a header block without end")
             return None
         self._block = None
         return self._headers_done(first_flags, number, bytes(block))
 
     def _headers_done(self, flags: int, number: int, block: bytes) -> Call | None:
+        if len(block) > frames.MAX_HEADER_LIST_BYTES:
+            raise ProtocolError(Code.ENHANCE_YOUR_CALM, "a header block without end")
         fields = self._headers.decode(block)  # always: the table is shared by all streams
         call = self.calls.get(number)
         if call is None:
@@ -259,6 +266,8 @@ class Connection:
         if call.is_half_closed:
             raise ProtocolError(Code.STREAM_CLOSED, "DATA after the end of a stream")
         call.received += len(payload)
+        if call.received > STREAM_WINDOW:
+            raise ProtocolError(Code.FLOW_CONTROL_ERROR, "more bytes than the window allows")
         payload = _without_padding(flags, payload, is_head=False)
         if payload:
             self._append(call, payload)

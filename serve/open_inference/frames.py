@@ -16,6 +16,9 @@ FRAME, PIXELS = "frame", "pixels"
 ABOUT = ("camera", "product", "serial", "frame_id", "captured_at")
 """What may be said of a frame: each an input of BYTES [1], or a string parameter of the request."""
 
+_TRITON = "triton_"
+"""Parameters that Triton's clients add by themselves begin so, and say nothing of a frame."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -30,6 +33,7 @@ def incoming(request: pb.ModelInferRequest, traceparent: str = "") -> IncomingFr
         InvalidInput: when the inputs are not those of one frame.
     """
     inputs = inputs_of(request)
+    _check_parameters(request)
     if unknown := sorted(inputs.keys() - {FRAME, PIXELS, *ABOUT}):
         known = ", ".join((FRAME, PIXELS, *ABOUT))
         raise InvalidInput(f"this model has no input {unknown[0][:50]!r}; it has {known}")
@@ -65,6 +69,23 @@ def _about(request: pb.ModelInferRequest, inputs: Mapping[str, Tensor]) -> dict[
         given = request.parameters[name].string_param if name in request.parameters else ""
         found[name] = inputs[name].text() if name in inputs else given
     return found
+
+
+def _check_parameters(request: pb.ModelInferRequest) -> None:
+    """Refuse parameters that would go unheard.
+
+    Raises:
+        InvalidInput: naming every one of them.
+    """
+    faults = []
+    for name, value in sorted(request.parameters.items()):
+        kind = value.WhichOneof("parameter_choice")
+        if name not in ABOUT and not name.startswith(_TRITON):
+            faults.append(f"there is no parameter {name[:50]!r}; known are {', '.join(ABOUT)}")
+        elif name in ABOUT and kind not in (None, "string_param"):
+            faults.append(f"parameter {name} is given as {kind}, expected string_param")
+    if faults:
+        raise InvalidInput("; ".join(faults))
 
 
 def _captured(text: str) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from serve.access import Access, caller
 from serve.handler import Failure, Outcome
@@ -14,13 +15,16 @@ from serve.messages import NOBODY, refusal
 from serve.open_inference.answers import metadata, to_response, wanted
 from serve.open_inference.frames import incoming
 from serve.protocol import open_inference_pb2 as pb
-from serve.protocol.open_inference_pb2_grpc import GRPCInferenceServiceServicer
+from serve.protocol.open_inference_pb2_grpc import (
+    GRPCInferenceServiceServicer,
+    add_GRPCInferenceServiceServicer_to_server,
+)
 from serve.rows import Identity
 from serve.servicer import abort, traceparent
 from serve.station import Station, Stations
 from serve.statuses import UnknownLine, problem
 from serve.streams import OpenStreams
-from store.errors import VisionError
+from store.errors import InvalidInput, VisionError
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 NAME = "vision-serve"
@@ -34,6 +38,25 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         self._stations = stations
         self._access = access
         self._is_traced = is_traced
+
+    def add_to(self, server: grpc.Server) -> None:
+        """Let a server answer with it; the methods that take frames get messages as bytes.
+
+        So what is no message at all is told so, like anything else that is wrong with a request.
+        """
+        add_GRPCInferenceServiceServicer_to_server(self, server)
+        server.add_registered_method_handlers(
+            SERVICE,
+            {
+                "ModelInfer": grpc.unary_unary_rpc_method_handler(
+                    self._infer, response_serializer=pb.ModelInferResponse.SerializeToString
+                ),
+                "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(
+                    self._infer_stream,
+                    response_serializer=pb.ModelStreamInferResponse.SerializeToString,
+                ),
+            },
+        )
 
     def ServerLive(
         self, request: pb.ServerLiveRequest, context: grpc.ServicerContext
@@ -76,26 +99,22 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
             context.abort(refused.status, refused.message)
         return _metadata(station)
 
-    def ModelInfer(
-        self, request: pb.ModelInferRequest, context: grpc.ServicerContext
-    ) -> pb.ModelInferResponse:
+    def _infer(self, message: bytes, context: grpc.ServicerContext) -> pb.ModelInferResponse:
         """The verdict for one frame; a frame that cannot be judged ends with a status."""
-        outcome, identity = self._answer(request, context)
+        request, outcome, identity = self._read(message, context)
         if isinstance(outcome, Failure):
             abort(context, outcome, identity)
         return to_response(request, outcome, identity)
 
-    def ModelStreamInfer(
-        self,
-        request_iterator: Iterator[pb.ModelInferRequest],
-        context: grpc.ServicerContext,
+    def _infer_stream(
+        self, messages: Iterator[bytes], context: grpc.ServicerContext
     ) -> Iterator[pb.ModelStreamInferResponse]:
         """One response for each request, in order; one that fails has an error, the stream goes on.
 
         An error comes with the id of its request, so that the client knows which it is.
         """
-        for request in self.streams.requests(request_iterator, context):
-            outcome, identity = self._answer(request, context)
+        for message in self.streams.requests(messages, context):
+            request, outcome, identity = self._read(message, context)
             if isinstance(outcome, Failure):
                 found = outcome.problem
                 yield pb.ModelStreamInferResponse(
@@ -107,6 +126,16 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
             else:
                 response = to_response(request, outcome, identity)
                 yield pb.ModelStreamInferResponse(infer_response=response)
+
+    def _read(
+        self, message: bytes, context: grpc.ServicerContext
+    ) -> tuple[pb.ModelInferRequest, Outcome, Identity]:
+        try:
+            request = pb.ModelInferRequest.FromString(message)
+        except DecodeError:
+            wrong = InvalidInput("the message is no ModelInferRequest: send one")
+            return pb.ModelInferRequest(), refusal("", problem(wrong)), NOBODY
+        return request, *self._answer(request, context)
 
     def _answer(
         self, request: pb.ModelInferRequest, context: grpc.ServicerContext
@@ -130,7 +159,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         Raises:
             VisionError: when there is none.
         """
-        station = self._stations.of(name)
+        station = self._stations.of(name, caller().covers)
         live = station.stand_in.live()
         found = str(live.number) if live else "none"
         if number and number != found:

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 
-from serve import logs
+from serve import logs, native_output
 from serve.shipping.plan import Plan
 from serve.shipping.program import run
 
@@ -24,7 +24,9 @@ def main() -> None:
     logs.set_up(plan.log_level)
     stopping = threading.Event()
     threading.Thread(target=_wait_for_end, args=(stopping,), daemon=True).start()
-    run(plan, stopping)
+    said = plan.lines[0].spool.with_name(f"shipping-{native_output.FILE}")
+    with native_output.told(said):
+        run(plan, stopping)
 
 
 def _wait_for_end(stopping: threading.Event) -> None:

@@ -77,6 +77,7 @@ class ShippingProcess:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
+            stderr=sys.stderr,  # its logs, as ours, are not what `serve.native_output` is for
             env=self._environment,
             text=True,
         )

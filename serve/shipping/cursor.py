@@ -17,6 +17,7 @@ from pathlib import Path
 import orjson
 
 from serve.replay import sync_file
+from serve.segment import MOST_SEQUENCES
 from store.errors import Corrupt
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,17 @@ class Cursor:
 
     next: int = 1
     through: int | None = None
+
+    def check(self) -> None:
+        """Refuse numbers that no row has.
+
+        Raises:
+            ValueError: with what is wrong.
+        """
+        numbers = [self.next] if self.through is None else [self.next, self.through]
+        for number in numbers:
+            if type(number) is not int or not 0 <= number < MOST_SEQUENCES:
+                raise ValueError(f"{number!r} is the number of no row")
 
 
 @dataclass(frozen=True)
@@ -62,8 +74,9 @@ def load(spool: Path, sink: str) -> Cursor:
     path = _path(spool, sink)
     try:
         value = orjson.loads(path.read_bytes())
-        through = value["through"]
-        return Cursor(int(value["next"]), None if through is None else int(through))
+        found = Cursor(value["next"], value["through"])
+        found.check()
+        return found
     except FileNotFoundError:
         return Cursor()
     except (ValueError, KeyError, TypeError) as error:

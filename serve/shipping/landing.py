@@ -2,7 +2,8 @@
 
 A batch is delivered when its hour is over. Frames keep their bytes; raw pixels become PNG. The
 metadata says what the server knows (the decision's id, its verdict, why the frame was kept), as
-further columns; no label is made of a verdict. A frame that ingest could not read stays here.
+further columns; no label is made of a verdict. A frame that ingest would refuse stays here: one
+that it could not read, and one of a camera or product that the line's settings do not list.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import logging
 import re
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,8 +24,9 @@ import numpy as np
 import orjson
 
 from inspection.decode import decode, read_header
-from serve.keeping import BYTES, LANDED, REFUSED, WAITING, told_of
-from store import landing, layout
+from serve.keeping import BYTES, LANDED, REFUSED, RINGS, WAITING, hours, is_kept, told_of
+from serve.shipping.stayed import add
+from store import documents, landing, layout
 from store.errors import InvalidInput, NotFound, Unavailable, UnreadableFrame, VisionError
 from store.keys import BatchKey, LineKey
 from store.landing import LandingWriter
@@ -43,6 +47,7 @@ class Lander:
     def __init__(self, kept: Path, store: Store, line: LineKey, host: str) -> None:
         self._kept, self._store, self._line, self._host = kept, store, line, host
         self._fault = ""
+        self._told: set[str] = set()
 
     def run(self, stopping: threading.Event) -> None:
         """Deliver each hour when it is over, until told to stop."""
@@ -75,30 +80,94 @@ class Lander:
             VisionError, OSError: when it cannot be written; what was delivered stays so.
         """
         last = f"{now - timedelta(hours=1):{_HOUR}}"
-        hours = sorted({path.name for path in self._kept.glob("*/*t*")})
-        return sum(self._land_hour(hour) for hour in hours if hour <= last)
+        found = {path.name for ring in RINGS for path in hours(self._kept / ring)}
+        return sum(self._land_hour(hour) for hour in sorted(found) if hour <= last)
 
     def _land_hour(self, hour: str) -> int:
         """Deliver what waits of an hour, of all rings."""
-        waiting = sorted(self._kept.glob(f"*/{hour}/*{WAITING}"), key=lambda path: path.name)
+        found = self._kept.glob(f"*/{hour}/*{WAITING}")
+        waiting = sorted(filter(is_kept, found), key=lambda path: path.name)
         if not waiting:
             return 0
         if not self._store.exists(layout.line(self._line)):
             raise Unavailable(f"{self._store.url} has no {layout.line(self._line)}: is it mounted?")
         key = batch_of(self._line, self._host, hour)
         delivery = _Delivery(self._store, key)
+        known = _known(self._store, self._line)
         done = []
+        stayed = Counter[str]()
         for told_path in waiting:
-            found = _frame(told_path)
-            if found is not None:
-                delivery.add(*found)
-            done.append((told_path, REFUSED if found is None else LANDED))
+            try:
+                delivery.add(*_frame(told_path, known))
+                done.append((told_path, LANDED))
+            except _Stays as why:
+                stayed[why.reason] += 1
+                self._tell(told_path, why)
+                done.append((told_path, REFUSED))
         delivery.complete()
         for path, ending in done:
             path.rename(path.with_suffix(ending))
+        if stayed:
+            add(self._kept, stayed)
         extra = {"batch": str(key), "frames": delivery.added, "kept": len(waiting)}
         _log.info("kept frames delivered", extra=extra)
         return delivery.added
+
+    def _tell(self, told_path: Path, why: _Stays) -> None:
+        """Log a frame that stays; of a camera or product only the first."""
+        if why.reason == "unreadable" or str(why) not in self._told:
+            self._told.add(str(why))
+            extra = {"line": str(self._line), "frame": told_path.stem, "why": str(why)}
+            _log.warning("kept frame stays on this host", extra=extra)
+
+
+class _Stays(Exception):
+    """A frame is not for the landing area; `reason` is one of `serve.shipping.stayed.REASONS`."""
+
+    def __init__(self, reason: str, why: str) -> None:
+        super().__init__(why)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the line's settings list; empty: any."""
+
+    cameras: tuple[str, ...]
+    products: tuple[str, ...]
+
+    def camera(self, told: str) -> str:
+        """The camera that a frame is landed with."""
+        if not told and len(self.cameras) != 1:
+            if not self.cameras:
+                return "unnamed"
+            raise _Stays("no_camera", f"it names no camera, the line has {_names(self.cameras)}")
+        if told and self.cameras and told not in self.cameras:
+            why = f"camera {told!r} is unknown to the line, which has {_names(self.cameras)}"
+            raise _Stays("unknown_camera", why)
+        return told or self.cameras[0]
+
+    def check_product(self, told: str) -> None:
+        """Refuse a product that the line does not have."""
+        if told and self.products and told not in self.products:
+            why = f"product {told!r} is unknown to the line, which has {_names(self.products)}"
+            raise _Stays("unknown_product", why)
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names)
+
+
+def _known(store: Store, line: LineKey) -> _Known:
+    """What the line's current settings in the store list.
+
+    Raises:
+        VisionError, OSError: when they cannot be read.
+    """
+    current = documents.latest(store, layout.config(line))
+    settings = current[1] if current else {}
+    lists = [settings.get(name) or () for name in ("cameras", "products")]
+    return _Known(*(tuple(map(str, found)) for found in lists))
 
 
 class _Delivery:
@@ -146,10 +215,16 @@ def batch_of(line: LineKey, host: str, hour: str) -> BatchKey:
     return BatchKey(line.site, line.line, f"line-{name}-{hour}")
 
 
-def _frame(told_path: Path) -> tuple[str, bytes, dict[str, object]] | None:
-    """File name, bytes and metadata of a kept frame; None when ingest could not read it."""
+def _frame(told_path: Path, known: _Known) -> tuple[str, bytes, dict[str, object]]:
+    """File name, bytes and metadata of a kept frame.
+
+    Raises:
+        _Stays: when ingest would refuse it.
+    """
     try:
         told = told_of(told_path)
+        told["camera"] = known.camera(told["camera"])
+        known.check_product(told["product"])
         data = told_path.with_suffix(BYTES).read_bytes()
         if zlib.crc32(data) != told["crc32"]:
             raise UnreadableFrame("truncated", "the bytes are not those that were kept")
@@ -159,9 +234,7 @@ def _frame(told_path: Path) -> tuple[str, bytes, dict[str, object]] | None:
         if told["error"] or told["score"] is None:  # nobody has decoded it yet
             decode(data, header)
     except (UnreadableFrame, ValueError, KeyError, FileNotFoundError) as error:
-        extra = {"frame": told_path.stem, "why": str(error)}
-        _log.warning("kept frame stays on this host", extra=extra)
-        return None
+        raise _Stays("unreadable", str(error)) from error
     return told_path.stem + _ENDINGS[header.format], data, _metadata(told)
 
 
@@ -179,7 +252,7 @@ def _png(data: bytes, shape: list[int]) -> bytes:
 def _metadata(told: dict[str, Any]) -> dict[str, object]:
     """The metadata row of a frame; what the client did not say is left out, or said to be ours."""
     row: dict[str, object] = {
-        "camera": told["camera"] or "unnamed",
+        "camera": told["camera"],
         "captured_at": told["captured_at"] or told["received_at"],
         "decision": f"{told['host']}/{told['boot']}/{told['sequence']}",
         "kept_for": told["why"],

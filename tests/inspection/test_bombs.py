@@ -142,6 +142,10 @@ def test_usual_files_of_many_parts_are_taken(progressive: bool) -> None:
     assert decode(buffer.getvalue()).shape == (5_000, 16, 1)
 
 
+SEEN = bombs.MOST_PNG_SURPLUS_BYTES // 1032
+"""PNGs that are this much longer than their pixels compressed are looked at."""
+
+
 def overlong(size: int, surplus: int) -> bytes:
     """A PNG of noise of `size` pixels square whose data go on for `surplus` bytes."""
     noise = np.random.default_rng(1).integers(0, 256, (size, 1 + 3 * size), np.uint8)
@@ -149,18 +153,41 @@ def overlong(size: int, surplus: int) -> bytes:
     return png(size, size, zlib.compress(noise.tobytes() + bytes(surplus), 1))
 
 
-def test_png_that_inflates_for_ever_is_refused() -> None:
+def flood(surplus_mib: int) -> bytes:
+    """A PNG of 8 pixels square whose data go on for ever, as densely as can be."""
+    deflater = zlib.compressobj(9)
+    first = deflater.compress((b"\0" + bytes(8 * 3)) * 8) + deflater.flush(zlib.Z_FULL_FLUSH)
+    more = deflater.compress(bytes(2**20)) + deflater.flush(zlib.Z_FULL_FLUSH)
+    return png(8, 8, first + more * surplus_mib)
+
+
+@pytest.mark.parametrize("data", [overlong(700, 2**23), flood(300)], ids=["pixels", "surplus"])
+def test_png_that_inflates_for_ever_is_refused(data: bytes) -> None:
+    """Whether its pixels are many, or it is all surplus: 300 KB may inflate to 300 MB."""
     with pytest.raises(UnreadableFrame) as raised:
-        refuse_overlong_png(overlong(700, 2**23), LIMIT)
+        refuse_overlong_png(data, LIMIT)
     assert raised.value.reason == bombs.REASON
+
+
+def test_png_that_passes_unseen_has_little_surplus() -> None:
+    """What is not looked at is short, and deflate makes at most 1032 bytes of one."""
+    most = bombs.MOST_PNG_SURPLUS_BYTES // 2**20
+    refuse_overlong_png(flood(most - 32), LIMIT)
+    with pytest.raises(UnreadableFrame):
+        refuse_overlong_png(flood(most + 1), LIMIT)
 
 
 def test_large_sound_png_is_taken() -> None:
     data = overlong(700, 0)
-    assert len(data) > bombs.UNSEEN_PNG_BYTES
+    assert len(data) > 2 * SEEN
     refuse_overlong_png(data, LIMIT)
     assert decode(data).shape == (700, 700, 3)
-    refuse_overlong_png(data[: bombs.UNSEEN_PNG_BYTES + 10], LIMIT)  # cut: for `decode` to say
+    refuse_overlong_png(data[: 2 * SEEN], LIMIT)  # cut: for `decode` to say
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_png_without_a_whole_head_is_left_to_the_header(size: int) -> None:
+    refuse_overlong_png(png(8, 8, SMALL)[:size], LIMIT)
 
 
 def test_png_larger_than_the_limit_is_left_to_the_header() -> None:
@@ -174,6 +201,6 @@ def test_damaged_bombs_are_refused_like_any_damaged_file(
     """Whatever stands in a file, it is decoded or refused with a reason."""
     data = BOMBS[name][:place] + noise + BOMBS[name][place + len(noise) : 4_000]
     with suppress(UnreadableFrame):
-        refuse_overlong_png(data + bytes(bombs.UNSEEN_PNG_BYTES), 1_000_000)
+        refuse_overlong_png(data + bytes(2 * SEEN), 1_000_000)
     with suppress(UnreadableFrame):
         decode(data, read_header(data, max_pixels=1_000_000))

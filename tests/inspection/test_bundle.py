@@ -272,7 +272,7 @@ def test_a_manifest_under_a_wrong_name_is_refused(store: Store, tmp_path: Path) 
 
 def test_what_a_killed_fetch_left_is_swept(store: Store, tmp_path: Path) -> None:
     name = generate.write_bundle(store, LINE).name
-    left = tmp_path / "cache" / ".tmp-1"
+    left = tmp_path / "cache" / f".tmp-{0:032x}"
     left.mkdir(parents=True)
     (left / "graph.onnx").write_bytes(b"half")
     bundle.fetch(store, LINE, name, tmp_path / "cache")

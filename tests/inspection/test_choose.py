@@ -5,7 +5,7 @@ import pytest
 
 from inspection import bundle, evidence
 from inspection.bundle import Bundle
-from inspection.choose import LEAST_TOLERANCE, choose, replay
+from inspection.choose import LEAST_TOLERANCE, choose, chosen, replay
 from inspection.contract import Contract
 from inspection.decision import Label
 from inspection.engines.engine import open_engine
@@ -161,3 +161,25 @@ def test_preprocessing_that_differs_is_seen(inspector: Inspector, tiny: Bundle) 
     accepts["input"]["crop"] = (0, 0, 6, 6)
     other = Inspector(Contract.model_validate(accepts), tiny.rule, inspector.engine)
     assert replay(other, tiny.golden(), proof()) != []
+
+
+def test_the_engine_that_answered_before_stays_unless_it_is_much_slower(
+    tiny: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took = {"onnxruntime": 1.0, "openvino": 1.0}
+    monkeypatch.setattr("inspection.choose.latency_ms", lambda engine, _: took[engine.name])
+    builds = {}
+    for name in took:
+        took |= {"onnxruntime": 2.0, "openvino": 2.0, name: 1.0}
+        builds[name] = chosen(choose(tiny).engine)
+        assert builds[name].engine == name
+    took |= {"onnxruntime": 1.0, "openvino": 1.4}
+    choice = choose(tiny, before=builds["openvino"])
+    assert (choice.engine.name, choice.latency_ms) == ("openvino", 1.4)
+    (other,) = [one for one in choice.rejected if one.engine == "onnxruntime"]
+    assert other.why == "not chosen before, hardly faster here: 1.00 ms against 1.40"
+    another_build = builds["openvino"]._replace(build="older")
+    assert choose(tiny, before=another_build).engine.name == "onnxruntime"
+    took["openvino"] = 1.6
+    assert choose(tiny, before=builds["openvino"]).engine.name == "onnxruntime"
+    assert choose(tiny, engines=["openvino"]).engine.name == "openvino"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
@@ -335,3 +337,21 @@ def test_another_reduction_is_refused() -> None:
 def test_a_header_of_other_bytes_is_noticed() -> None:
     with pytest.raises(UnreadableFrame, match="expected 10 x 20"):
         decode(ENCODED["png-L"], Header("PNG", 10, 20, 1))
+
+
+def test_a_host_without_memory_is_not_blamed_on_the_frame() -> None:
+    """In a process of its own, which may take no more memory than it has."""
+    code = """
+import resource
+import cv2, numpy as np
+from inspection.decode import decode
+data = bytes(cv2.imencode(".png", np.zeros((6000, 6000, 3), np.uint8))[1])
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 50_000_000,) * 2)
+try:
+    decode(data)
+except MemoryError:
+    print("no memory")
+"""
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "no memory\n"

@@ -1,14 +1,28 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from serve.client import Client
+from serve.logs import JsonFormatter
 from serve.server import Server
 from store.root import Store
 from tests.serve.running import promote, serving
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Commands that are called in this process set logging up for a process of their own."""
+    names = ("", "serve", "inspection", "store")
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    root = logging.getLogger()
+    root.handlers = [h for h in root.handlers if not isinstance(h.formatter, JsonFormatter)]
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from typing import cast
 
 import grpc
 
-from serve import spool
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.protocol.inspection_v1_pb2_grpc import InspectionStub
+from serve.replay import read
 from tests.data.bundle.generate import frame
 from tests.serve.running import Process, code_of
 
@@ -168,7 +168,7 @@ def check_rows(folder: Path, answers: dict[str, Answered]) -> int:
     Returns:
         How many rows there are.
     """
-    rows = list(spool.read(folder))
+    rows = list(read(folder))
     assert [row["sequence"] for row in rows] == list(range(1, len(rows) + 1))
     recorded = {row["frame_id"]: row for row in rows}
     assert len(recorded) == len(rows)

@@ -62,6 +62,7 @@ def settings_for(folder: Path, **given: object) -> Settings:
         "poll_s": 0.05,
         "retry_s": 0.2,
         "monitor": "",  # servers of other tests would take its port; its tests switch it on
+        "keep_reserve_mib": 0,  # however full the disk is; its tests reserve more
         "ship": False,  # a process more for each server; its tests switch it on
         "drain_s": 120,  # tests never wait for it, however slow the machine is
     }

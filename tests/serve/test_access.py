@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from serve import tokens
@@ -18,8 +19,15 @@ from serve.access import EVERYBODY, METHODS, Access, AccessInterceptor, caller
 from serve.limits import Limits
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.protocol import open_inference_pb2
+from serve.protocol.inspection_v1_pb2_grpc import InspectionStub
+from serve.server import Server
 from serve.statuses import Problem
 from serve.tokens import Grant, Role
+from serve.transport import ClientTls, fingerprint
+from store.root import Store
+from tests.data.bundle.generate import frame
+from tests.serve.certificates import Authority
+from tests.serve.running import code_of, promote, settings_for
 
 LINE = "turin/press-3"
 OPEN = [path for path, role in METHODS.items() if role is None]
@@ -243,3 +251,82 @@ def test_table_names_the_methods_that_exist() -> None:
             named = {path.removeprefix(prefix) for path in METHODS if path.startswith(prefix)}
             served = {method.name for method in service.methods}
             assert served <= named, service.full_name
+
+
+def ended(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
+    """Status and code with which a call ends."""
+    with pytest.raises(grpc.RpcError) as raised:
+        call()
+    assert isinstance(raised.value, grpc.Call)
+    return raised.value.code(), code_of(raised.value)
+
+
+def test_a_certificate_stands_for_a_token(tmp_path: Path, store: Store) -> None:
+    promote(store)
+    authority, path = Authority(tmp_path), tmp_path / "tokens.json"
+    (server_certificate, server_key), stranger = (
+        authority.sign("server"),
+        authority.sign("stranger"),
+    )
+    plc, reader = authority.sign("plc"), authority.sign("reader")
+    plc_id = tokens.admit(path, fingerprint(plc[0].read_bytes()), LINE, [Role.INSPECT])
+    tokens.admit(path, fingerprint(reader[0].read_bytes()), "turin/press-4", [Role.READ])
+    tls = {
+        "tls_cert": server_certificate,
+        "tls_key": server_key,
+        "tls_client_ca": authority.ca,
+    }
+    server = Server(settings_for(tmp_path, **tls, tokens=path))
+    address = server.start()
+
+    def connected(files: tuple[Path, Path], token: Path | None = None) -> grpc.Channel:
+        return ClientTls(authority.ca, *files, token).channel(address, [])
+
+    denied = (grpc.StatusCode.PERMISSION_DENIED, "permission_denied")
+    unknown = (grpc.StatusCode.UNAUTHENTICATED, "unauthenticated")
+    asked = pb.Frame(encoded=frame(0.9))
+    try:
+        with connected(stranger) as channel:
+            stub = InspectionStub(channel)
+            assert ended(lambda: stub.Inspect(asked, timeout=30)) == unknown
+            assert ended(lambda: next(stub.InspectStream(iter([asked]), timeout=30))) == unknown
+            health = health_pb2_grpc.HealthStub(channel)
+            assert health.Check(health_pb2.HealthCheckRequest(), timeout=30).status == 1
+        with connected(reader) as channel:
+            stub = InspectionStub(channel)
+            assert ended(lambda: stub.Inspect(asked, timeout=30)) == denied
+            info = pb.ServerInfoRequest()
+            assert ended(lambda: stub.GetServerInfo(info, timeout=30)) == denied  # another line
+        wrong = tmp_path / "wrong"
+        wrong.write_text("vst_000000000000_x")
+        with connected(plc, wrong) as channel:  # who shows a token is judged by that
+            stub = InspectionStub(channel)
+            assert ended(lambda: stub.Inspect(asked, timeout=30)) == unknown
+        with connected(plc) as channel:
+            stub = InspectionStub(channel)
+            assert stub.Inspect(asked, timeout=30).result.release == f"{LINE}@1"
+            info = pb.ServerInfoRequest()
+            assert ended(lambda: stub.GetServerInfo(info, timeout=30)) == denied  # not its role
+            requests: SimpleQueue[pb.Frame] = SimpleQueue()
+            answers = stub.InspectStream(iter(requests.get, None), timeout=60)
+            requests.put(asked)
+            assert next(answers).result.release == f"{LINE}@1"
+            tokens.revoke(path, plc_id)
+            server.operations.access.look_again()
+            requests.put(asked)
+            assert next(answers).error.code == "unauthenticated"
+            answers.cancel()
+            assert ended(lambda: stub.Inspect(asked, timeout=30)) == unknown
+    finally:
+        server.drain()
+
+
+def test_a_certificate_without_mutual_tls_is_nobody(path: Path) -> None:
+    tokens.admit(path, "0" * 64, LINE, [Role.READ])
+    access = Access(path, Limits())
+    assert access.goes_by_certificate([])
+    assert not access.goes_by_certificate([("authorization", "Bearer x")])
+    method = "/inspection.v1.Inspection/GetServerInfo"
+    assert code(access.authorise(method, [])) == "unauthenticated"
+    assert isinstance(access.authorise(method, [], "0" * 64), Grant)
+    assert code(access.authorise(method, [("authorization", "")], "0" * 64)) == "unauthenticated"

@@ -15,9 +15,9 @@ from typing import cast
 import grpc
 import pytest
 
-from serve import spool
 from serve.client import Client
 from serve.protocol import inspection_v1_pb2 as pb
+from serve.replay import read
 from store import documents, layout
 from store.root import Store
 from tests.data.bundle.generate import frame
@@ -84,7 +84,7 @@ def kill_often(folder: Path, kills: int, *options: str) -> None:
         process.end(signal.SIGKILL)
         load.wait()
         acknowledged |= load.acknowledged
-    rows = list(spool.read(folder / "spool"))
+    rows = list(read(folder / "spool"))
     assert [row["sequence"] for row in rows] == list(range(1, len(rows) + 1))
     recorded = {row["frame_id"]: row["sequence"] for row in rows}
     assert len(recorded) == len(rows)
@@ -114,7 +114,7 @@ def test_sigterm_answers_what_is_in_work_and_exits_0(tmp_path: Path, store: Stor
         time.sleep(0.01)
     assert process.end(signal.SIGTERM) == 0
     load.wait()
-    recorded = {row["frame_id"]: row["sequence"] for row in spool.read(tmp_path / "spool")}
+    recorded = {row["frame_id"]: row["sequence"] for row in read(tmp_path / "spool")}
     assert recorded.keys() - load.acknowledged.keys() == set()  # recorded, but not answered
     assert recorded == load.acknowledged
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -178,6 +178,33 @@ def test_taken_port_and_taken_spool_are_one_sentence(tmp_path: Path, store: Stor
     assert process.end(signal.SIGTERM) == 0
 
 
+def test_what_is_not_ours_is_told_in_a_sentence_or_left(tmp_path: Path, store: Store) -> None:
+    """A folder where a segment belongs, a socket where no folder is, a note among the frames."""
+    promote(store)
+    given = ("--store", store.url, "--line", LINE, "--listen", "127.0.0.1:0")
+    spool = tmp_path / "odd-spool"
+    (spool / f"{8:016d}.spool").mkdir(parents=True)
+    (line,) = run_once(*given, "--spool", spool).stderr.splitlines()
+    assert line.endswith("has the name of a spool's segment and is no file: move it away")
+    (spool / f"{8:016d}.spool").rmdir()
+    (spool / f"{8:016d}.spool").symlink_to(f"{8:016d}.spool")
+    (line,) = run_once(*given, "--spool", spool).stderr.splitlines()
+    assert "move it away" in line
+    folders = ("--spool", tmp_path / "spool", "--cache", tmp_path / "cache")
+    for wrong in ("unix:/nonexistent/x.sock", f"unix:{tmp_path}/file"):
+        (tmp_path / "file").write_text("precious")
+        *_, line = run_once(*given, *folders, "--fast-listen", wrong).stderr.splitlines()
+        assert line.startswith(f"Error: {wrong} cannot be listened on: ")
+        assert (tmp_path / "file").read_text() == "precious"
+    (tmp_path / "spool-kept" / "rejects").mkdir(parents=True)
+    (tmp_path / "spool-kept" / "rejects" / "notes.txt").write_text("precious")
+    (tmp_path / "cache" / ".known").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "cache" / ".known" / "ledger.json").write_text("null")
+    process = Process(tmp_path)
+    assert "release turin/press-3@1" in process.ready
+    assert process.end(signal.SIGTERM) == 0
+
+
 def test_logs_hold_ids_and_nothing_of_the_frame(tmp_path: Path, store: Store) -> None:
     promote(store)
     process = Process(tmp_path, "--log-level", "debug")
@@ -194,6 +221,6 @@ def test_logs_hold_ids_and_nothing_of_the_frame(tmp_path: Path, store: Store) ->
     assert {"time", "level", "logger", "sequence", "frame_id", "verdict", "score"} <= set(decision)
     refusal = next(line for line in lines if line["message"] == "frame not judged")
     assert (refusal["status"], refusal["level"]) == ("INVALID_ARGUMENT", "warning")
-    written = log + "".join(map(str, spool.read(tmp_path / "spool")))
+    written = log + "".join(map(str, read(tmp_path / "spool")))
     assert "PIXELS" not in written
     assert marker.hex() not in written

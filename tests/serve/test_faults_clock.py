@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from serve import spool
 from serve.client import Client
 from serve.protocol import inspection_v1_pb2 as pb
+from serve.replay import read
 from store.root import Store
 from tests.data.bundle.generate import frame
 from tests.serve.faults import Load, check_rows, running, until
@@ -76,6 +76,6 @@ def test_stepping_clock_disturbs_nothing(tmp_path: Path, store: Store, clock: Cl
         assert process.end(signal.SIGTERM) == 0
     assert not load.refused
     check_rows(tmp_path / "spool", load.answers)
-    rows = list(spool.read(tmp_path / "spool"))
+    rows = list(read(tmp_path / "spool"))
     assert all(0 < row["total_ms"] < 60_000 for row in rows)
     assert len({str(row["received_at"])[:4] for row in rows}) > 1, "the clock did not step"

@@ -11,7 +11,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from serve.client import Client
-from serve.server import INSPECTION, NEWEST_RELEASE
+from serve.server import NEWEST_RELEASE
+from serve.servicer import INSPECTION
 from store import ledger
 from store.root import Store
 from tests.data.bundle.generate import write_bundle

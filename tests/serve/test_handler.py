@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from inspection.decision import Label
 from inspection.inspector import Inspector
 from inspection.outputs import Outputs
-from serve import spool
 from serve.client import Client
-from serve.frame import IncomingFrame
+from serve.frame import IncomingFrame, RawFrame
 from serve.handler import Decision, Failure, Handler, LatePolicy, Unjudged
 from serve.release import LiveRelease, LiveSet
+from serve.replay import read
 from serve.rows import Identity, Row
 from serve.segment import MAX_PAYLOAD_BYTES
 from serve.server import Server
@@ -80,7 +80,11 @@ def release_with(live: tuple[Server, Client], engine: BrokenEngine) -> LiveRelea
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(RuntimeError("secret"), "INTERNAL"), (Unavailable("secret"), "UNAVAILABLE")],
+    [
+        (RuntimeError("secret"), "UNAVAILABLE"),
+        (Unavailable("secret"), "UNAVAILABLE"),
+        (MemoryError("secret"), "RESOURCE_EXHAUSTED"),
+    ],
 )
 def test_failing_engine_gives_an_id_and_the_log_the_rest(
     live: tuple[Server, Client],
@@ -100,11 +104,66 @@ def test_failing_engine_gives_an_id_and_the_log_the_rest(
     assert "secret" not in outcome.problem.message
     (record,) = [r for r in caplog.records if outcome.problem.error_id in str(r.__dict__)]
     assert record.levelno == logging.ERROR
+    assert record.__dict__["line"] == IDENTITY.line
     assert "secret" in str(record.__dict__["detail"])
-    *_, row = spool.read(tmp_path / "rows")
+    *_, row = read(tmp_path / "rows")
     assert (row["error_id"], row["status"]) == (outcome.problem.error_id, status)
     assert row["release"] == release.name
     assert "secret" not in str(row)
+
+
+MISTAKES = [
+    IncomingFrame(bytearray(b"x"), "f"),  # type: ignore[arg-type]
+    IncomingFrame(memoryview(b"x"), "f"),  # type: ignore[arg-type]
+    IncomingFrame(RawFrame(bytearray(b"xxxx"), (2, 2), "uint8"), "f"),  # type: ignore[arg-type]
+    IncomingFrame(RawFrame(b"xxxx", (-2, -2), "uint8"), "f"),
+    IncomingFrame(RawFrame(b"xxxx", (2.0, 2), "uint8"), "f"),  # type: ignore[arg-type]
+    IncomingFrame(RawFrame(b"xxxx", [2, 2], "uint8"), "f"),  # type: ignore[arg-type]
+    IncomingFrame(RawFrame(b"xxxx", (2, 2), np.uint8), "f"),  # type: ignore[arg-type]
+    replace(FRAME, frame_id=42),  # type: ignore[arg-type]
+    replace(FRAME, frame_id=None),  # type: ignore[arg-type]
+    replace(FRAME, camera=None),  # type: ignore[arg-type]
+    replace(FRAME, serial="\ud800"),
+    replace(FRAME, captured=5),  # type: ignore[arg-type]
+    replace(FRAME, captured=("1", None)),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("frame", MISTAKES, ids=range(len(MISTAKES)))
+def test_a_mistake_of_a_driver_is_told_recorded_and_no_failure_of_an_engine(
+    live: tuple[Server, Client], rows: Spool, tmp_path: Path, frame: IncomingFrame
+) -> None:
+    failed: list[LiveRelease] = []
+
+    class Watched(LiveSet):
+        def instead_of(self, failed_one: LiveRelease) -> LiveRelease | None:
+            failed.append(failed_one)
+            return None
+
+    release = station(live[0]).watcher.live()
+    outcome = Handler(IDENTITY, Watched(release), rows, turns(1), LatePolicy()).answer(frame)
+    assert isinstance(outcome, Failure)
+    assert outcome.problem.status.name == "INVALID_ARGUMENT"
+    (row,) = read(tmp_path / "rows")
+    assert outcome.sequence == row["sequence"]
+    assert not failed
+
+
+def test_an_error_that_is_not_of_the_engine_gives_no_release_up(
+    live: tuple[Server, Client], rows: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = release_with(live, BrokenEngine())
+    failed: list[LiveRelease] = []
+    monkeypatch.setattr(LiveSet, "instead_of", lambda _, one: failed.append(one))
+
+    def wrong(*_: object) -> None:
+        raise ValueError("a fault of ours, before the engine")
+
+    monkeypatch.setattr(release.inspector, "_prepare", wrong)
+    outcome = Handler(IDENTITY, LiveSet(release), rows, turns(1), LatePolicy()).answer(FRAME)
+    assert isinstance(outcome, Failure)
+    assert outcome.problem.status.name == "INTERNAL"
+    assert not failed
 
 
 def test_outputs_that_are_no_numbers_are_reviewed_and_recorded(
@@ -115,7 +174,7 @@ def test_outputs_that_are_no_numbers_are_reviewed_and_recorded(
     release = release_with(live, engine)
     outcome = Handler(IDENTITY, LiveSet(release), rows, turns(1), LatePolicy()).answer(FRAME)
     assert isinstance(outcome, Decision)
-    (row,) = spool.read(tmp_path / "rows")
+    (row,) = read(tmp_path / "rows")
     assert row["verdict"] == "REVIEW"
 
 
@@ -148,7 +207,7 @@ def test_frame_is_not_judged_when_nothing_can_be_recorded(
     outcome = handler.answer(FRAME)
     assert isinstance(outcome, Failure)
     assert (outcome.sequence, outcome.problem.code) == (0, "unavailable")
-    assert list(spool.read(tmp_path / "closed")) == []
+    assert list(read(tmp_path / "closed")) == []
 
 
 def test_row_that_cannot_be_made_is_answered_logged_and_ends_nothing(
@@ -160,7 +219,7 @@ def test_row_that_cannot_be_made_is_answered_logged_and_ends_nothing(
     outcome = Handler(IDENTITY, LiveSet(spoilt), rows, turns(1), LatePolicy()).answer(FRAME)
     assert isinstance(outcome, Failure)
     assert (outcome.problem.status.name, outcome.sequence) == ("INTERNAL", 1)
-    (row,) = spool.read(tmp_path / "rows")
+    (row,) = read(tmp_path / "rows")
     assert row["error_id"] == outcome.problem.error_id
 
     nameless = replace(release, name="x" * MAX_PAYLOAD_BYTES)
@@ -181,7 +240,7 @@ def test_late_frame_gets_the_verdict_of_the_policy_and_a_row(
     outcome = handler.answer(FRAME, time_left_s=0.05)
     assert isinstance(outcome, Unjudged)
     assert (outcome.label, outcome.why, outcome.sequence) == (label, "late", 1)
-    (row,) = spool.read(tmp_path / "rows")
+    (row,) = read(tmp_path / "rows")
     assert (row["verdict"], row["score"], row["frame_id"]) == (label.value, None, "f-1")
     assert [reason["code"] for reason in row["reasons"]] == ["late"]
     assert row["reasons"][0]["value"] >= 40  # milliseconds

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,6 +100,21 @@ def test_ring_is_bounded_and_rejects_stay_longer(tmp_path: Path) -> None:
     assert names(tmp_path, ".bin") == kept
 
 
+def test_ring_is_bounded_by_frames_however_small(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = KeepLimits(share=0.0, max_frames=8)
+    with keeping(tmp_path, limits) as keeper:
+        for number in range(1, 11):
+            offer(keeper, number, b"x")
+    assert names(tmp_path, ".bin") == names(tmp_path) == list(range(5, 11))  # three quarters
+    assert (keeper.state().frames, keeper.state().overwritten) == (6, 4)
+    assert [record.message for record in caplog.records if "given up" in record.message]
+    with keeping(tmp_path, KeepLimits(share=0.0, max_frames=4)) as keeper:
+        offer(keeper, 11, b"x")
+    assert names(tmp_path) == [9, 10, 11]  # also those that an earlier start has kept
+
+
 def test_frames_that_were_landed_leave_without_a_loss(tmp_path: Path) -> None:
     with keeping(tmp_path, KeepLimits(share=0.0, max_bytes=400)) as keeper:
         for number in range(1, 4):
@@ -131,9 +149,80 @@ def test_frames_beyond_what_may_wait_are_counted(
     assert (keeper.state().dropped, keeper.state().kept) == (1, 1)
 
 
+def test_frames_beyond_the_number_that_may_wait_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("serve.keeping._MOST_WAITING_FRAMES", 2)
+    first = tmp_path / "rejects" / HOUR / "b00t-0000000000000001.bin"
+    with keeping(tmp_path) as keeper:
+        first.parent.mkdir(parents=True)
+        os.mkfifo(first)  # the thread that writes waits until it is read
+        for number in range(1, 6):
+            offer(keeper, number)
+        assert keeper.state().dropped == 3
+        first.read_bytes()
+    assert keeper.state().kept == 2
+    (told,) = (record for record in caplog.records if "given up" in record.message)
+    assert vars(told)["dropped"] == 3
+
+
 def test_disk_that_takes_nothing_is_counted_and_leaves_no_halves(tmp_path: Path) -> None:
     with keeping(tmp_path) as keeper, full_disk(50):
         offer(keeper, 1, bytes(100))
         keeper.close()
     assert (keeper.state().dropped, keeper.state().frames) == (1, 0)
     assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_pictures_give_way_to_decisions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with keeping(tmp_path) as keeper:
+        offer(keeper, 1)
+        offer(keeper, 2, error="internal")
+    assert names(tmp_path) == [1, 2]
+    with keeping(tmp_path, KeepLimits(reserve_bytes=2**62)) as keeper:
+        offer(keeper, 3)
+        while keeper.state().dropped < 1:
+            time.sleep(0.01)
+        state = keeper.state()
+        assert "are reserved for decisions: make room" in state.fault
+        assert (state.frames, state.overwritten) == (0, 2)
+    assert list(tmp_path.rglob("*.*")) == []
+    assert "reserved for decisions" in str([vars(record) for record in caplog.records])
+
+
+def test_pictures_give_way_while_the_spool_finds_no_room(tmp_path: Path) -> None:
+    lacks_room = threading.Event()
+    keeper = Keeper(tmp_path, KeepLimits(), lacks_room.is_set)
+    try:
+        offer(keeper, 1)
+        while keeper.state().kept < 1:
+            time.sleep(0.01)
+        lacks_room.set()
+        while keeper.state().frames:  # though nothing else comes to be kept
+            time.sleep(0.01)
+        assert "the spool finds no room" in keeper.state().fault
+        lacks_room.clear()
+        while keeper.state().fault:
+            time.sleep(0.01)
+        offer(keeper, 2)
+    finally:
+        keeper.close()
+    assert names(tmp_path) == [2]
+
+
+def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    ring = tmp_path / "rejects"
+    others = [
+        ring / "notes.txt",
+        ring / "photos.tar" / "precious.bin",
+        ring / HOUR / "precious.bin",
+        ring / HOUR / "precious.json",
+        ring / "latest" / f"boot-{1:016d}.bin",
+    ]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("precious")
+    (ring / "20261121t15").write_text("precious")
+    with keeping(tmp_path, KeepLimits(max_frames=4, reserve_bytes=2**62)) as keeper:
+        offer(keeper, 1)
+    assert all(path.read_text() == "precious" for path in others)

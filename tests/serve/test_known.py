@@ -25,6 +25,7 @@ def memory(tmp_path: Path) -> Path:
 
 
 def test_changes_are_seen_and_told_once(store: Store, memory: Path) -> None:
+    store.local_path("lines").mkdir(parents=True)
     known = KnownLedger(store, LINE, memory)
     assert known.has_changed()
     assert "0 entries" in known.look().fault
@@ -46,7 +47,9 @@ def test_what_was_seen_is_kept_without_the_store(
     found = KnownLedger(store, LINE, memory).look()
     assert [entry.bundle for entry in found.believed] == ["a", "b"]
     assert not found.is_current
-    assert "0 entries, 2 were seen here" in found.fault
+    assert f"the store {store.url} is not there: check that it is mounted" in found.fault
+    store.local_path("lines").mkdir(parents=True)
+    assert "0 entries, 2 were seen here" in KnownLedger(store, LINE, memory).look().fault
 
 
 def test_a_store_that_cannot_be_read_is_told(store: Store, memory: Path) -> None:
@@ -73,7 +76,7 @@ def test_a_ledger_begun_anew_says_what_to_delete(store: Store, memory: Path) -> 
     assert KnownLedger(store, LINE, memory).look().believed[0].bundle == "b"
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b'[{"number": 1}]'])
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b'[{"number": 1}]', b"null", b"5", b'""'])
 def test_a_damaged_memory_is_told_and_left(
     store: Store, memory: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

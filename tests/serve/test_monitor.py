@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from serve.health import LineReadiness, Liveness, Readiness
 from serve.line_state import LineState
 from serve.metrics import Metrics
 from serve.monitor import Monitor
-from serve.transport import ServerTls
+from serve.transport import ServerTls, fingerprint
 from tests.serve.certificates import Authority
 from tests.serve.rows import LINE, SPOOL
 
@@ -30,6 +32,7 @@ class State:
         self.liveness = Liveness(0.0, 60.0)
         self.readiness = Readiness((FINE,), is_draining=False)
         self.token = ""
+        self.certificate = ""
 
     def monitor(self, tls: ServerTls | None = None) -> Monitor:
         metrics = Metrics(lambda: [LineState(LINE, True, True, SPOOL)], lambda line: ())
@@ -37,7 +40,7 @@ class State:
             metrics,
             lambda: self.liveness,
             lambda: self.readiness,
-            may_read=lambda given: given == self.token,
+            may_read=lambda *shown: shown == (self.token, self.certificate),
             tls=tls,
         )
 
@@ -135,3 +138,78 @@ def test_tls_is_spoken_with_the_files(state: State, tmp_path: Path) -> None:
     with pytest.raises((urllib.error.URLError, ConnectionError)):
         urllib.request.urlopen(f"http://{address}/healthz/live", timeout=10)
     monitor.stop()
+
+
+def test_figures_are_shown_to_a_certificate(state: State, tmp_path: Path) -> None:
+    import ssl
+
+    authority = Authority(tmp_path)
+    certificate, key = authority.sign("prometheus")
+    monitor = state.monitor(ServerTls(*authority.sign("server"), authority.ca))
+    address = monitor.start("127.0.0.1:0")
+    context = ssl.create_default_context(cafile=authority.ca)
+    context.load_cert_chain(certificate, key)
+    url = f"https://{address}/metrics"
+    with pytest.raises(urllib.error.HTTPError) as raised:
+        urllib.request.urlopen(url, timeout=10, context=context)
+    raised.value.close()
+    state.certificate = fingerprint(certificate.read_bytes())
+    with urllib.request.urlopen(url, timeout=10, context=context) as answer:
+        assert answer.status == 200
+    monitor.stop()
+
+
+def test_clients_that_say_nothing_or_little_keep_nobody_from_being_answered(
+    address: str, state: State
+) -> None:
+    host, port = address.split(":")
+    silent = [socket.create_connection((host, int(port))) for _ in range(150)]
+    slow = [socket.create_connection((host, int(port))) for _ in range(150)]
+    for connection in slow:
+        connection.sendall(b"GET /healthz/live HTTP/1.1\r\nX: ")
+    for _ in range(5):
+        assert get(address, "/healthz/live")[0] == 200
+    for connection in silent + slow:
+        connection.close()
+
+
+def test_request_that_takes_too_long_is_cut_off(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in time, but not the whole."""
+    monkeypatch.setattr("serve.monitor._CLIENT_S", 0.3)
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.settimeout(0.05)
+        client.sendall(b"GET /healthz/live HTTP/1.1\r\nX: ")
+        while True:
+            try:
+                client.sendall(b"x")
+                if client.recv(100) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+
+
+def test_stopping_waits_for_no_client(state: State) -> None:
+    monitor = state.monitor()
+    host, port = monitor.start("127.0.0.1:0").split(":")
+    clients = [socket.create_connection((host, int(port))) for _ in range(20)]
+    get(f"{host}:{port}", "/healthz/live")
+    stopping = threading.Event()
+
+    def dribble() -> None:
+        while not stopping.wait(0.01):
+            for client in clients:
+                with suppress(OSError):
+                    client.sendall(b"x")
+
+    sender = threading.Thread(target=dribble)
+    sender.start()
+    monitor.stop()
+    stopping.set()
+    sender.join()
+    for client in clients:
+        client.close()

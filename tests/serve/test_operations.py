@@ -30,7 +30,8 @@ from serve import tokens
 from serve.client import Client
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.replay import read
-from serve.server import INSPECTION, Server
+from serve.server import Server
+from serve.servicer import INSPECTION
 from serve.tokens import Role
 from serve.transport import ClientTls
 from store.errors import Unavailable

@@ -106,3 +106,36 @@ def test_who_answers_when_an_engine_fails(live: LiveRelease) -> None:
     assert ready.instead_of(two) == one
     assert LiveSet(two).instead_of(two) is None
     assert [each.number for each in ready.loaded] == [2, 3, 1]
+
+
+@given(
+    st.sampled_from([None, 1, 2]),
+    st.lists(st.sampled_from([3, 4]), unique=True),
+    st.sampled_from([None, 1, 2]),
+    st.sets(st.integers(1, 4)),
+)
+def test_what_is_given_up_answers_only_when_nothing_else_can(
+    live: LiveRelease,
+    number: int | None,
+    canaries: list[int],
+    spare: int | None,
+    given_up: set[int],
+) -> None:
+    def loaded(which: int | None) -> LiveRelease | None:
+        return None if which is None else release(live, which)
+
+    before = LiveSet(
+        loaded(number),
+        tuple(Canary(Scope(), release(live, n)) for n in canaries),
+        None,
+        loaded(spare),
+    )
+    after = before.without(given_up)
+    assert [each.release.number for each in after.canaries] == [
+        n for n in canaries if n not in given_up
+    ]
+    if number in given_up and spare is not None and spare not in given_up:
+        assert after.live == before.spare
+    else:
+        assert after.live == before.live
+    assert after.without(given_up) == after

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
+import os
 import signal
 import time
 from collections import Counter
@@ -13,9 +16,9 @@ from typing import Any
 import grpc
 import pytest
 
-from serve import spool
 from serve.client import Client
 from serve.protocol import inspection_v1_pb2 as pb
+from serve.replay import read
 from serve.server import Server
 from store import layout, ledger
 from store.errors import InvalidInput
@@ -79,7 +82,7 @@ def last(store: Store) -> Entry:
 
 
 def rows_of(tmp_path: Path, kind: str) -> list[dict[str, Any]]:
-    return [row for row in spool.read(tmp_path / "spool") if row.get("kind") == kind]
+    return [row for row in read(tmp_path / "spool") if row.get("kind") == kind]
 
 
 def test_a_share_of_the_parts_goes_to_the_canary_then_all_do(tmp_path: Path, store: Store) -> None:
@@ -100,12 +103,19 @@ def test_a_share_of_the_parts_goes_to_the_canary_then_all_do(tmp_path: Path, sto
         assert {ask(client, serial).release for serial in serials} == {f"{LINE}@3"}
 
 
-def test_a_withdrawn_canary_answers_no_more(tmp_path: Path, store: Store) -> None:
+def test_a_withdrawn_canary_answers_no_more(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "serve")
     promote(store)
     candidate = passing(store)
     with serving(tmp_path) as (server, client):
         canary(store, candidate, cameras=["top"])
         wait_for_canary(server, 2)
+        told = {r.__dict__["release"]: r for r in caplog.records if "release" in r.__dict__}
+        assert told[f"{LINE}@1"].message == "release is live"
+        assert told[f"{LINE}@2"].message == "canary answers its frames"
+        assert told[f"{LINE}@2"].__dict__["beside"] == f"{LINE}@1"
         assert [ask(client, camera=name).release for name in ("top", "side")] == [
             f"{LINE}@2",
             f"{LINE}@1",
@@ -143,7 +153,7 @@ def test_a_shadow_is_recorded_and_never_heard(tmp_path: Path, store: Store) -> N
     assert [row["serial"] for row in found] == [f"part-{number}" for number in range(5)]
     assert {(row["live_verdict"], row["shadow_verdict"]) for row in found} == {("REJECT", "PASS")}
     assert {row["shadow_release"] for row in found} == {f"{LINE}@2"}
-    decisions = {row["sequence"]: row for row in spool.read(tmp_path / "spool") if "verdict" in row}
+    decisions = {row["sequence"]: row for row in read(tmp_path / "spool") if "verdict" in row}
     assert {row["verdict"] for row in decisions.values()} == {"REJECT"}
     assert all(decisions[row["decision"]]["frame_id"] == row["frame_id"] for row in found)
     rows = answers.read(tmp_path / "spool", str(LINE))
@@ -186,7 +196,7 @@ def test_an_engine_that_fails_is_stood_in_for_then_fallen_back_from(
         assert "failed on 4 of the last" in found.why
         enter(store, "promote", bad.bundle)  # a person says so
         wait_until_live(server, 4)
-    assert not [row for row in spool.read(tmp_path / "spool") if "error" in row]
+    assert not [row for row in read(tmp_path / "spool") if "error" in row]
 
 
 def test_without_a_spare_frames_fail_until_the_last_good_release_is_ready(
@@ -225,6 +235,56 @@ def test_a_slow_canary_is_withdrawn_and_the_live_release_stays(
         "canary",
         "fallback",
     ]
+
+
+def graph_file(store: Store, bundle: str) -> Path:
+    folder = store.local_path(f"{layout.artifacts(LINE, 'bundles')}/{bundle}")
+    return next(folder.glob("graph*.onnx"))
+
+
+def held_up(path: Path) -> bytes:
+    """Replace a file by a pipe, so that whoever reads it waits; gives what it held."""
+    content = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    return content
+
+
+def end_of(pipe: Path) -> int:
+    """The end of a pipe to write to, once somebody reads it."""
+    while True:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", ["promote", "canary"])
+def test_a_failing_release_is_withdrawn_while_another_one_is_prepared(
+    tmp_path: Path, store: Store, kind: str
+) -> None:
+    promote(store)
+    with serving(tmp_path, guard_errors=0) as (server, client):
+        enter(store, "promote", write_failing_bundle(store))
+        wait_until_live(server, 2)
+        path = graph_file(store, slow := passing(store))
+        content = held_up(path)
+        enter(store, "promote", slow) if kind == "promote" else canary(store, slow, cameras=["top"])
+        pipe = end_of(path)
+        try:
+            ask(client, data=FAILING)
+            wait_until_live(server, 1)
+            wait_for(lambda: "@2 is given up" in client.info().fault)
+            assert ask(client, data=FAILING).release == f"{LINE}@1"
+        finally:  # whatever happened: the server waits for it
+            os.write(pipe, content)
+            os.close(pipe)
+        if kind == "promote":
+            wait_until_live(server, 3)
+        else:
+            wait_for(lambda: last(store).action == "fallback")
 
 
 def test_a_fallback_is_local_until_the_store_is_back(tmp_path: Path, store: Store) -> None:

@@ -19,12 +19,13 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from serve import spool
 from serve.client import Client
 from serve.frame import IncomingFrame
 from serve.handler import Handler, LatePolicy, Outcome
 from serve.protocol import inspection_v1_pb2 as pb
-from serve.server import INSPECTION, NEWEST_RELEASE, Server
+from serve.replay import read
+from serve.server import NEWEST_RELEASE, Server
+from serve.servicer import INSPECTION
 from serve.turns import Stream
 from store.errors import Conflict, Unavailable
 from store.keys import LineKey
@@ -153,7 +154,7 @@ def test_swaps_under_load_without_a_failed_request(tmp_path: Path, store: Store)
     expected = {f"{LINE}@{n}": pb.REJECT if n % 2 else pb.PASS for n in range(1, 8)}
     assert {release for release, _ in answers} == set(expected)
     assert all(verdict == expected[release] for release, verdict in answers)
-    rows = list(spool.read(tmp_path / "spool"))
+    rows = list(read(tmp_path / "spool"))
     assert not [row for row in rows if "error" in row]
     assert len(rows) >= len(answers)
 
@@ -186,7 +187,7 @@ def test_drain_answers_what_is_in_work_and_ends_idle_streams(tmp_path: Path, sto
     thread.join()
     assert time.monotonic() - began < 30  # far below drain_s: nobody waited for an idle stream
     assert ended == [grpc.StatusCode.UNAVAILABLE]
-    rows = list(spool.read(tmp_path / "spool"))
+    rows = list(read(tmp_path / "spool"))
     assert len(rows) == 100
 
 
@@ -205,7 +206,7 @@ def test_drain_waits_for_the_frame_in_work_and_refuses_later_ones(
         assert asked.result(timeout=20).result.verdict == pb.PASS
         with pytest.raises(grpc.RpcError):
             client.stub.Inspect(pb.Frame(encoded=frame(0.2)), timeout=1)
-    (row,) = spool.read(tmp_path / "spool")
+    (row,) = read(tmp_path / "spool")
     assert row["verdict"] == "PASS"
 
 
@@ -307,7 +308,7 @@ def test_one_server_answers_several_lines(tmp_path: Path, store: Store) -> None:
         for line in (LINE, other):
             answer = client.stub.Inspect(pb.Frame(encoded=frame(0.2), line=str(line)))
             assert answer.result.release == f"{line}@1"
-            (row,) = spool.read(server.settings.spool_folder(line))
+            (row,) = read(server.settings.spool_folder(line))
             assert (row["line"], row["boot"]) == (str(line), answer.decision.boot)
             info = client.stub.GetServerInfo(pb.ServerInfoRequest(line=str(line)))
             assert (info.line, list(info.lines)) == (str(line), [str(LINE), str(other)])
@@ -331,5 +332,5 @@ def test_late_answer_comes_before_its_client_gives_up(tmp_path: Path, store: Sto
     assert not answer.result.HasField("score")
     assert [reason.code for reason in answer.result.reasons] == ["late"]
     assert answer.timings.wait_ms >= 1000
-    (row,) = spool.read(tmp_path / "spool")
+    (row,) = read(tmp_path / "spool")
     assert (row["verdict"], row["reasons"][0]["code"]) == ("REVIEW", "late")

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import grpc
@@ -22,15 +22,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inspection.inspector import FrameContext
-from serve import spool
 from serve.client import Client
 from serve.protocol import inspection_v1_pb2 as pb
+from serve.replay import read
 from serve.server import Server
 from store.root import Store
 from tests.data.bundle.generate import CLASSES, frame
-from tests.serve.running import LINE, failure, promote, serving, station, wait_until_live
+from tests.serve.running import LINE, code_of, failure, promote, serving, station, wait_until_live
 
 Live = tuple[Server, Client]
+Unary: TypeAlias = "grpc.UnaryUnaryMultiCallable[bytes, bytes]"
+Stream: TypeAlias = "grpc.StreamStreamMultiCallable[bytes, bytes]"
 FRONTS = pytest.mark.parametrize("is_fast", [False, True], ids=["grpcio", "fast"])
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -143,7 +145,7 @@ def test_decision_is_a_row_with_its_context(live: Live) -> None:
         captured_at=stamp,
     )
     answer = client.stub.Inspect(request)
-    row = next(spool.read(server.settings.spool_folder(LINE), answer.decision.sequence))
+    row = next(read(server.settings.spool_folder(LINE), answer.decision.sequence))
     assert (row["host"], row["boot"], row["sequence"]) == (
         answer.decision.host,
         answer.decision.boot,
@@ -171,7 +173,7 @@ def test_decision_is_a_row_with_its_context(live: Live) -> None:
 def test_frame_without_anything_said_of_it_is_judged(live: Live) -> None:
     server, client = live
     answer = client.stub.Inspect(pb.Frame(encoded=frame(0.2)))
-    row = next(spool.read(server.settings.spool_folder(LINE), answer.decision.sequence))
+    row = next(read(server.settings.spool_folder(LINE), answer.decision.sequence))
     assert answer.frame_id == row["frame_id"] != ""
     assert row["captured_at"] is None
     assert row["camera"] == ""
@@ -197,7 +199,7 @@ def test_bad_file_gets_a_precise_status_and_a_row(live: Live, data: bytes, code:
     status, found, message = failure(client, pb.Frame(encoded=data, frame_id=f"bad-{code}"))
     assert (status, found) == (INVALID, code)
     assert message
-    *_, row = spool.read(server.settings.spool_folder(LINE))
+    *_, row = read(server.settings.spool_folder(LINE))
     assert (row["frame_id"], row["error"], row["status"]) == (f"bad-{code}", code, status.name)
     assert row["message"] == message
     assert "verdict" not in row
@@ -252,7 +254,7 @@ def test_huge_fields_get_short_answers_and_rows_and_no_stream_ends(live: Live) -
     *refused, judged = client.stub.InspectStream(iter(requests))
     assert [answer.error.status for answer in refused] == [3] * len(HUGE_REQUESTS)
     assert judged.result.verdict == pb.REJECT
-    rows = list(spool.read(server.settings.spool_folder(LINE), first))
+    rows = list(read(server.settings.spool_folder(LINE), first))
     assert len(rows) == len(requests)
     assert max(answer.ByteSize() for answer in refused) < 1500
     assert max(len(str(row)) for row in rows[:-1]) < 1500
@@ -320,6 +322,34 @@ def test_stream_answers_each_frame_before_the_next_is_sent(live: Live) -> None:
     for number, answer in enumerate(live[1].stub.InspectStream(frames())):
         assert answer.frame_id == str(number)
         answered.set()
+
+
+NO_MESSAGE = b"\xff" * 9
+
+
+@pytest.mark.parametrize(
+    ("method", "what"), [("Inspect", "inspection.v1.Frame"), ("GetServerInfo", "ServerInfoRequest")]
+)
+def test_no_message_at_all_is_told_so(live: Live, method: str, what: str) -> None:
+    with grpc.insecure_channel(live[1].target) as channel:
+        call: Unary = channel.unary_unary(f"/inspection.v1.Inspection/{method}")
+        with pytest.raises(grpc.RpcError) as raised:
+            call(NO_MESSAGE, timeout=30)
+    assert isinstance(raised.value, grpc.Call)
+    assert raised.value.code() == INVALID
+    assert code_of(raised.value) == "invalid_input"
+    assert raised.value.details() == f"the message is no {what}: send one"
+
+
+def test_no_message_at_all_ends_no_stream(live: Live) -> None:
+    requests = [NO_MESSAGE, pb.Frame(encoded=frame(0.9)).SerializeToString(), b""]
+    with grpc.insecure_channel(live[1].target) as channel:
+        call: Stream = channel.stream_stream("/inspection.v1.Inspection/InspectStream")
+        answers = [pb.Answer.FromString(data) for data in call(iter(requests), timeout=30)]
+    assert [answer.WhichOneof("outcome") for answer in answers] == ["error", "result", "error"]
+    assert answers[0].error.code == "invalid_input"
+    assert answers[0].error.message == "the message is no inspection.v1.Frame: send one"
+    assert answers[2].error.code == "invalid_input"  # a Frame, but one without a payload
 
 
 def test_vanished_client_disturbs_nobody(live: Live) -> None:
@@ -409,7 +439,7 @@ def test_without_a_release_nothing_is_passed(tmp_path: Path, store: Store, is_fa
         promote(store)
         wait_until_live(server, 1)
         assert client.stub.Inspect(request).result.verdict == pb.PASS
-    errors = [row.get("error") for row in spool.read(tmp_path / "spool")]
+    errors = [row.get("error") for row in read(tmp_path / "spool")]
     assert errors == ["no_release", "no_release", None]
 
 

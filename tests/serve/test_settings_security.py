@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def test_closed_or_guarded_address_is_taken(tmp_path: Path, more: dict[str, str]
 def test_wrong_setting_is_named(tmp_path: Path, more: dict[str, object], says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
         given(tmp_path, **more)
+
+
+def test_traces_without_their_library_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for missing in ("opentelemetry.exporter.otlp.proto.http", "opentelemetry"):
+        monkeypatch.setitem(sys.modules, missing, None)
+        with pytest.raises(InvalidInput, match=r"pip install 'vision-assets\[otel\]'"):
+            given(tmp_path, otlp="http://127.0.0.1:4318/v1/traces")
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

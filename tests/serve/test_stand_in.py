@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from numpy.typing import NDArray
 from inspection.inspector import Inspector
 from inspection.outputs import Outputs
 from inspection.rulebased import stored
-from serve import spool
 from serve.client import Client
 from serve.frame import IncomingFrame
 from serve.handler import Decision, Failure
 from serve.protocol import inspection_v1_pb2 as pb
 from serve.release import LiveRelease, LiveSet
+from serve.replay import read
 from serve.server import NEWEST_RELEASE, Server
 from serve.stand_in import StandIn
 from store.errors import Unavailable
@@ -78,6 +79,22 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "store"))
 
 
+def test_cameras_have_their_names_in_metrics_while_the_check_answers(
+    tmp_path: Path, store: Store
+) -> None:
+    check = known_check()
+    rule = check.rule.model_copy(update={"cameras": ("top",)})
+    stored.publish(store, LINE, check.model_copy(update={"rule": rule}), {}, {})
+    with serving(tmp_path, monitor="127.0.0.1:0") as (server, client):
+        ask(client, board())
+        url = f"http://{server.operations.monitor_address}/metrics"
+        while 'vision_frames_total{camera="top"' not in (
+            text := urllib.request.urlopen(url).read().decode()
+        ):
+            time.sleep(0.05)
+        assert 'camera="other",verdict' not in text
+
+
 def test_without_a_release_the_check_answers_and_says_so(tmp_path: Path, store: Store) -> None:
     made = stored.publish(store, LINE, known_check(), {}, {})
     with serving(tmp_path) as (server, client):
@@ -101,7 +118,7 @@ def test_without_a_release_the_check_answers_and_says_so(tmp_path: Path, store: 
         assert state.is_rule_based
         assert not state.is_newest
         (station,) = server.stations.values()
-        *_, row = spool.read(station.spool.folder)
+        *_, row = read(station.spool.folder)
         assert row["release"] == name
         assert row["engine"] == "rule-based"
         assert row["reasons"][0]["code"] == "rule_based"

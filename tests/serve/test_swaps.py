@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from serve import spool
 from serve.client import Client
 from serve.protocol import inspection_v1_pb2 as pb
+from serve.replay import read
 from store import ledger
 from store.ledger import Draft
 from store.root import Store
@@ -100,7 +100,7 @@ def test_a_hundred_swaps_under_load(tmp_path: Path, store: Store) -> None:
         assert set(numbers) == set(line.passes)
         expected = [pb.PASS if line.passes[number] else pb.REJECT for number in numbers]
         assert [verdict for _, verdict in caller.answers] == expected
-    rows = list(spool.read(tmp_path / "spool"))
+    rows = list(read(tmp_path / "spool"))
     assert len(rows) == sum(len(caller.answers) for caller in callers)
     assert not [row for row in rows if "error" in row]
     assert len(ledger.entries(store, LINE)) == SWAPS + 1  # none was fallen back from

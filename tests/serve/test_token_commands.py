@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from serve.cli import main
 from serve.tokens import rows
@@ -48,6 +50,8 @@ def test_token_is_printed_once_and_listed_without_its_secret(tmp_path: Path) -> 
         ("create", "--line", "turin/press-3", "--role", "owner"),
         ("create", "--line", "turin/press-3", "--role", "read", "--days", "0"),
         ("create", "--line", "../x", "--role", "read"),
+        ("create", "--line", "turin/press-3", "--role", "read", "--certificate", "/nowhere.pem"),
+        ("create", "--line", "turin/press-3", "--role", "read", "--certificate", __file__),
         ("revoke", "0123456789ab"),
         ("list",),
     ],
@@ -57,6 +61,20 @@ def test_wrong_words_make_nothing(tmp_path: Path, words: tuple[str, ...]) -> Non
     assert done.exit_code != 0
     assert "Error" in done.output
     assert not (tmp_path / "tokens.json").exists()
+
+
+def test_certificate_is_entered_once_by_its_fingerprint(tmp_path: Path) -> None:
+    path, (certificate, _) = tmp_path / "tokens.json", Authority(tmp_path).sign("plc")
+    words = ("create", "--line", str(LINE), "--role", "inspect", "--certificate", str(certificate))
+    made = token(path, *words)
+    (row,) = rows(path)
+    der = x509.load_pem_x509_certificate(certificate.read_bytes())
+    assert row.certificate_sha256 == der.fingerprint(hashes.SHA256()).hex()
+    assert row.id in made.output
+    assert row.id in token(path, *words).output  # the one that names it already
+    assert rows(path) == (row,)
+    assert row.certificate_sha256[:12] in token(path, "list").output
+    assert token(path, "revoke", row.id).exit_code == 0
 
 
 def test_client_commands_speak_tls_and_show_their_token(tmp_path: Path, store: Store) -> None:

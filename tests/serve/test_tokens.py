@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from serve import tokens
 from serve.tokens import INCLUDES, Grant, Role, TokenBook
-from store.errors import InvalidInput, NotFound, Unavailable
+from store.errors import Conflict, InvalidInput, NotFound, Unavailable
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
 LINE = "turin/press-3"
@@ -136,6 +136,44 @@ def test_damaged_file_is_refused_without_showing_what_is_in_it(tmp_path: Path) -
         TokenBook.read(path)
     assert "MY-SECRET" not in str(raised.value)
     assert "0.scope" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {},
+        {"salt": "0" * 32},
+        {"hash": "0" * 64},
+        {"certificate_sha256": "0" * 64, "hash": "0" * 64},
+        {"certificate_sha256": "0" * 64, "salt": "0" * 32, "hash": "0" * 64},
+        {"certificate_sha256": "0" * 40},
+    ],
+)
+def test_row_is_of_a_token_or_of_a_certificate(tmp_path: Path, shown: dict[str, str]) -> None:
+    path = tmp_path / "tokens.json"
+    tokens.admit(path, "1" * 64, LINE, [Role.READ])
+    (row,) = json.loads(path.read_text())
+    del row["certificate_sha256"]
+    path.write_text(json.dumps([{**row, **shown}]))
+    with pytest.raises(InvalidInput, match=r"certificate_sha256"):
+        TokenBook.read(path)
+
+
+def test_certificate_is_known_until_it_expires(tmp_path: Path) -> None:
+    path, expires = tmp_path / "tokens.json", datetime(2027, 1, 31, tzinfo=UTC)
+    identity = tokens.admit(path, "1" * 64, LINE, [Role.READ], expires=expires)
+    book, end = TokenBook.read(path), expires.timestamp()
+    grant = book.find_certificate("1" * 64, end - 1)
+    assert grant == Grant(identity, frozenset({Role.READ}), LINE)
+    assert grant is not None
+    assert book.holds(grant, end - 1)
+    assert not book.holds(grant, end)
+    assert book.find_certificate("1" * 64, end) is None
+    assert book.find_certificate("2" * 64, end - 1) is None
+    assert book.find_certificate("", end - 1) is None
+    assert book.find(f"vst_{identity}_", end - 1) is None  # the id alone is no token
+    with pytest.raises(Conflict, match=identity):
+        tokens.admit(path, "1" * 64, "*", [Role.ADMIN])
 
 
 def _create_some(path: Path) -> None:

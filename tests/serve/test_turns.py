@@ -145,3 +145,33 @@ def test_threads_never_hold_more_turns_than_there_are_workers(workers: int) -> N
     assert taken[""] > 0
     assert turns.is_idle
     assert turns.waiting() == {}
+
+
+def test_names_of_cameras_do_not_gather_while_others_wait() -> None:
+    turns = Turns(1, Shares(), most_waiting=4)
+    assert turns.take(Stream("a/b", "first"), math.inf) == ""
+    steady = Waiter(Stream("a/b", "steady"), math.inf, lambda _: None)
+    turns.ask(steady)
+    for number in range(2000):
+        invented = Waiter(Stream("a/b", f"c{number}"), math.inf, lambda _: None)
+        turns.ask(invented)
+        turns.ask(Waiter(steady.stream, math.inf, lambda _: None))
+        turns.give_back()
+        turns.give_back()
+    assert len(turns._finish) < 200
+    assert len(turns._waiting) < 200
+
+
+def test_a_known_camera_is_not_starved_by_an_endless_row_of_new_names() -> None:
+    turns = Turns(1, Shares(), most_waiting=64)
+    told: list[str] = []
+    assert turns.take(Stream("a/b", "known"), math.inf) == ""
+    turns.ask(Waiter(Stream("a/b", "known"), math.inf, lambda _: None))
+    for number in range(20):
+        turns.ask(Waiter(Stream("a/b", f"early {number}"), math.inf, lambda _: None))
+    turns.give_back()  # the known camera has had a turn while others wait
+    turns.ask(Waiter(Stream("a/b", "known"), math.inf, lambda _: told.append("known")))
+    for number in range(100):
+        turns.ask(Waiter(Stream("a/b", f"new {number}"), math.inf, lambda _: told.append("new")))
+        turns.give_back()
+    assert "known" in told

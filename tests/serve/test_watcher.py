@@ -94,7 +94,7 @@ def test_bundle_that_no_engine_may_run_is_not_swapped_in(
     enter(store, write_bundle(store, LINE, engines=engines).name)
     with serving(tmp_path) as (server, client):
         assert says in station(server).watcher.fault
-        assert "nothing answers" in client.info().fault
+        assert "no release answers" in client.info().fault
 
 
 def test_unknown_bundle_is_named(tmp_path: Path, store: Store) -> None:
@@ -151,6 +151,19 @@ def test_changed_ledger_is_not_followed(tmp_path: Path, store: Store) -> None:
         path = folder / "00000002.json"
         path.write_bytes(path.read_bytes().replace(b"tester", b"nobody"))
         shutil.copy(path, folder / "00000003.json")
+        wait_for_fault(server, "changed outside this program")
+        assert verdict(client) == (f"{LINE}@2", pb.PASS)
+
+
+def test_entry_that_was_rewritten_is_noticed_though_there_are_no_more(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.known._READ_AGAIN_S", 0.1)
+    promote(store)
+    promote(store, seed=1, bias=-40.0)
+    with serving(tmp_path) as (server, client):
+        path = store.local_path(layout.releases(LINE)) / "00000002.json"
+        path.write_bytes(path.read_bytes().replace(b"tester", b"nobody"))
         wait_for_fault(server, "changed outside this program")
         assert verdict(client) == (f"{LINE}@2", pb.PASS)
 

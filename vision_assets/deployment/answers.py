@@ -29,24 +29,41 @@ def read(source: Path, line: str) -> Iterator[Row]:
         NotFound: when there is no such file or folder.
         InvalidInput: when it is none of these.
     """
+    require_answers(source)
     for row in _rows(source):
         if row.get("line") == line:
             yield row
+
+
+def require_answers(source: Path) -> None:
+    """Refuse what cannot hold answers, before any of it is read.
+
+    Raises:
+        NotFound, InvalidInput: as `read`.
+    """
+    if source.is_file():
+        return
+    where = (
+        "a server's spool is .vision/serve/SITE/LINE/spool where it was started, unless it was "
+        "given --spool"
+    )
+    if not source.is_dir():
+        raise NotFound(f"there is no file or folder {source}: {where}")
+    if not any(source.glob("*.spool")) and not any(source.rglob("*.parquet")):
+        raise InvalidInput(
+            f"{source} holds neither spool files nor Parquet files of decisions: {where}"
+        )
 
 
 def _rows(source: Path) -> Iterator[Row]:
     if source.is_file():
         with source.open() as lines:
             yield from _json_lines(source, lines)
-    elif not source.is_dir():
-        raise NotFound(f"there is no file or folder {source}: give a spool's folder")
     elif any(source.glob("*.spool")):
         yield from _spool(source)
-    elif tables := sorted(source.rglob("*.parquet")):
-        for table in tables:
-            yield from _parquet(table)
     else:
-        raise InvalidInput(f"{source} holds neither a spool nor Parquet files of decisions")
+        for table in sorted(source.rglob("*.parquet")):
+            yield from _parquet(table)
 
 
 def _json_lines(source: Path, lines: Iterable[str]) -> Iterator[Row]:

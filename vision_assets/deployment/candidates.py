@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from store import ledger, signing
-from store.errors import InvalidInput
+from store.errors import InvalidInput, NotFound
 from store.keys import LineKey
 from store.ledger import MOST_CANARIES, Draft, Entry, Scope, Standing
 from store.root import Store
+from vision_assets import config
 from vision_assets.deployment.promote import pass_gates, verify
 
 
@@ -34,9 +35,11 @@ def canary(store: Store, line: LineKey, bundle: str, scope: Scope, by: Decider) 
         Corrupt: when a file of the bundle is not what its manifest says.
         Refused: when a gate failed, evidence is missing, the bundle was given up before, or force
             has no reason.
-        InvalidInput: when nothing is live, the bundle is live already, or too many canaries stand.
+        InvalidInput: when nothing is live, the bundle is live already, too many canaries stand, or
+            the scope names a camera or product that the line's settings do not list.
         Conflict: when somebody else made an entry at the same time.
     """
+    _require_listed(store, line, scope)
     known, stands = _standing(store, line, bundle)
     others = [each for each in stands.canaries if each.bundle != bundle]
     if len(others) >= MOST_CANARIES:
@@ -111,6 +114,25 @@ def withdraw(store: Store, line: LineKey, by: Decider, number: int | None = None
         action="withdraw", bundle=chosen.bundle, who=by.who, why=by.why, ends=chosen.number
     )
     return _enter(store, line, draft, known)
+
+
+def _require_listed(store: Store, line: LineKey, scope: Scope) -> None:
+    """Refuse a scope that no frame could meet; where the settings list none, any name goes."""
+    try:
+        settings = config.load(store, line)
+    except NotFound:  # nothing was delivered yet
+        return
+    faults = [
+        f"{what} {name} is not in the line's settings, which list {', '.join(listed)}"
+        for what, names, listed in (
+            ("camera", scope.cameras, settings.cameras),
+            ("product", scope.products, settings.products),
+        )
+        for name in names
+        if listed and name not in listed
+    ]
+    if faults:
+        raise InvalidInput.listing(f"line {line}: no frame would be in this scope:", faults)
 
 
 def _standing(store: Store, line: LineKey, bundle: str) -> tuple[list[Entry], Standing]:

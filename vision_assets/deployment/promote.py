@@ -56,6 +56,69 @@ def promote(
     return ledger.append(store, line, draft, after=len(known), sign=signer)
 
 
+def sign(store: Store, line: LineKey, bundle: str | None, *, who: str, why: str = "") -> Entry:
+    """Enter the live bundle once more, signed: what answers does not change, so no gate is asked.
+
+    A live entry that is signed with the configured key already is returned as it is.
+
+    Args:
+        store: Where the ledger is.
+        line: Whose live release.
+        bundle: The bundle that is meant. Needed when servers with the configured public keys do not
+            believe the live entry: whoever signs it should have looked at it.
+        who: Who signs.
+        why: Stays in the ledger.
+
+    Raises:
+        InvalidInput: when no key is configured, nothing is live, or another bundle is meant.
+        Refused: when the live entry is not believed and `bundle` is not given.
+        Corrupt: when a file of the bundle is not what its manifest says.
+        Conflict: when somebody else made an entry at the same time.
+    """
+    signer = signing.configured_signer()
+    if signer is None:
+        raise InvalidInput(
+            f"nothing to sign with: name the file of a private key in {signing.SIGNING_KEY}"
+        )
+    known = ledger.entries(store, line)
+    live = ledger.live(known)
+    if live is None:
+        raise InvalidInput(f"nothing is live on line {line}: promote a bundle first")
+    _require_meant(line, known, live, bundle)
+    if live.key == signer.key:
+        return live
+    verify(store, line, live.bundle)
+    draft = Draft(
+        action="promote",
+        bundle=live.bundle,
+        who=who,
+        why=why or "signed",
+        forced=live.forced,
+        evidence={"signs": live.number},
+    )
+    return ledger.append(store, line, draft, after=len(known), sign=signer)
+
+
+def _require_meant(line: LineKey, known: Sequence[Entry], live: Entry, bundle: str | None) -> None:
+    """Refuse to sign what nobody has named and servers with keys would not take."""
+    if bundle is not None:
+        if bundle != live.bundle:
+            raise InvalidInput(
+                f"bundle {bundle} is not live on line {line}, {live.bundle} is: "
+                "`vision-assets promote --bundle NAME` makes another one live, and signs it"
+            )
+        return
+    keys = signing.configured_keys()
+    refused = keys.believe(line, known).refused if keys else ()
+    believes_any = keys is not None and len(refused) < len(known)
+    why = next((each.why for each in refused if each.entry == live), "")
+    if why and believes_any:
+        raise Refused(
+            f"{live.release_of(line)} by {live.who} came after signed entries, and {why}: servers "
+            f"do not take it. If you mean it, name its bundle: --bundle {live.bundle}"
+        )
+
+
 class Passed(TypedDict):
     """What an entry says of the gates."""
 
@@ -168,11 +231,11 @@ def rollback(store: Store, line: LineKey, *, who: str, why: str, to: int | None 
     live = ledger.live(known)
     if live is None:
         raise InvalidInput(f"line {line} has no release yet, so there is nothing to go back to")
-    target = ledger.entry(store, line, to) if to is not None else _before(known, live)
-    if target is None or target.bundle == live.bundle:
+    target = ledger.entry(store, line, to) if to is not None else _before(line, known, live)
+    if target.bundle == live.bundle:
         raise InvalidInput(
-            f"line {line} has no release with another bundle than the live {live.bundle}: "
-            f"`vision-assets releases {line}` lists them"
+            f"the bundle of {target.release_of(line)}, {live.bundle}, is live already: "
+            f"`vision-assets releases {line}` lists the others"
         )
     evidence = {"back_to": target.number, "from": live.number}
     draft = Draft(action="rollback", bundle=target.bundle, who=who, why=why, evidence=evidence)
@@ -180,10 +243,20 @@ def rollback(store: Store, line: LineKey, *, who: str, why: str, to: int | None 
     return ledger.append(store, line, draft, after=len(known), sign=sign)
 
 
-def _before(known: Sequence[Entry], live: Entry) -> Entry | None:
+def _before(line: LineKey, known: Sequence[Entry], live: Entry) -> Entry:
     """The last release with another bundle that nobody has gone back from."""
-    earlier = ledger.standing(known).earlier
-    return earlier[0] if earlier else None
+    stands = ledger.standing(known)
+    if stands.earlier:
+        return stands.earlier[0]
+    if not stands.given_up:
+        raise InvalidInput(
+            f"line {line} has no release with another bundle than the live {live.bundle}"
+        )
+    raise InvalidInput(
+        f"line {line} has no release with another bundle than the live {live.bundle}, beside those "
+        f"that were given up (`vision-assets releases {line}` shows which): to go to one of them "
+        "all the same, name it with --to NUMBER"
+    )
 
 
 def _refusal(line: LineKey, bundle: str, gates: Sequence[Gate], failed: Sequence[Gate]) -> str:

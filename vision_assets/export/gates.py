@@ -70,7 +70,7 @@ def int8(evidence: Sequence[EngineEvidence], tables: Tables) -> Gate:
     rows = [row for row in evidence if row.graph != GRAPH]
     wrong = [row for row in rows if row.passed and (row.flips or row.added_escapes)]
     said = [
-        f"{_name(row)} may answer" if row.passed else f"{_name(row)} may not answer: {_found(row)}"
+        f"{_name(row)} may answer" if row.passed else f"{_name(row)} is left out: {_found(row)}"
         for row in rows
     ]
     return Gate(

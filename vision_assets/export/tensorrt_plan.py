@@ -132,7 +132,7 @@ def open_library() -> ModuleType | Any:  # noqa: ANN401 (it has no types)
         if importlib.util.find_spec(name) is not None:
             return importlib.import_module(name)
     raise Unavailable(
-        "no TensorRT is installed: `pip install vision-assets[trt-rtx]`, or [trt] on a machine "
+        "no TensorRT is installed: `pip install '.[trt-rtx]'` in a clone, or [trt] on a machine "
         "with a GPU"
     )
 

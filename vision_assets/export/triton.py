@@ -48,38 +48,43 @@ class Port:
 
 
 def export_triton(store: Store, line: LineKey, number: int, target: Path) -> Path:
-    """Write the model repository of a release; it appears whole or not at all.
+    """Write a release as a model of a repository; it appears whole or not at all.
+
+    The repository may hold other models: those of other lines.
 
     Args:
         store: Where the ledger and the bundle are.
         line: Whose release.
         number: Its entry in the ledger, which becomes the version of the model.
-        target: A folder that does not exist, or is empty.
+        target: The repository: a folder, made when needed.
 
     Returns:
         The model's folder inside `target`.
 
     Raises:
         NotFound: when there is no such release.
-        Conflict: when `target` holds anything.
+        Conflict: when `target` is no folder, or holds a model of this line.
         Corrupt: when a file of the bundle is not what its manifest states.
     """
-    _require_empty(target)
+    folder = target / model_name(line)
+    _require_free(target, folder)
     entry = ledger.entry(store, line, number)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.parent / f".tmp-{uuid.uuid4().hex}"
     try:
         with tempfile.TemporaryDirectory(prefix="triton-") as cache:
             bundle = bundles.fetch(store, line, entry.bundle, Path(cache))
-            _write(part / model_name(line), bundle, entry.release_of(line), number)
+            _write(part / folder.name, bundle, entry.release_of(line), number)
+        target.mkdir(exist_ok=True)
         try:
-            part.rename(target)
-        except OSError:  # filled meanwhile
-            _require_empty(target)
+            (part / folder.name).rename(folder)
+        except OSError:  # written meanwhile
+            _require_free(target, folder)
             raise
+        _sync(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return target / model_name(line)
+    return folder
 
 
 def model_name(line: LineKey) -> str:
@@ -208,9 +213,13 @@ What Triton does not do here, and the client has to:
 """
 
 
-def _require_empty(target: Path) -> None:
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise Conflict(f"{target} is there and not empty: name a folder that is not there yet")
+def _require_free(target: Path, folder: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise Conflict(f"{target} is no folder: name that of a model repository, or a new one")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Conflict(
+            f"{target} has a model {folder.name} already: move it away, or name another folder"
+        )
 
 
 def _sync(path: Path) -> None:

@@ -353,3 +353,29 @@ def test_client_cannot_write_ahead_of_what_is_taken() -> None:
         pair.turn()
         assert write() > 0
     assert call.held < STREAM_WINDOW + len(whole)
+
+
+def test_more_bytes_than_the_window_end_the_connection() -> None:
+    pair = Pair()
+    number = pair.open()
+    pair.turn()
+    message = struct.pack(">BI", 0, 995) + bytes(995)
+    data = frames.frame(Kind.DATA, 0, number, message * 16)
+    for _ in range(STREAM_WINDOW // len(data)):  # none is taken
+        pair.server.receive(data)
+    with pytest.raises(ProtocolError, match="window"):
+        pair.server.receive(data)
+
+
+def test_messages_that_wait_are_counted_not_only_weighed() -> None:
+    pair = Pair()
+    number = pair.open()
+    pair.send(number, *[b""] * 5000, end=False)
+    assert pair.status(number) == "8"
+
+
+def test_a_long_header_block_is_refused_in_one_frame_too() -> None:
+    pair = Pair()
+    block = b"\x20" * (frames.MAX_HEADER_LIST_BYTES + 1)  # changes of the table's size
+    with pytest.raises(ProtocolError, match="header block"):
+        pair.server.receive(frames.frame(Kind.HEADERS, frames.END_HEADERS, 1, block))

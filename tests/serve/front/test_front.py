@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import resource
 import signal
 import socket
 import threading
@@ -16,12 +18,13 @@ import numpy as np
 import pytest
 
 from inspection.inspector import FrameContext
-from serve import spool
 from serve.client import Client
-from serve.front import frames
+from serve.front import frames, front
 from serve.front.frames import Kind
-from serve.front.front import _MOST_UNSENT_BYTES
+from serve.front.peer import _MOST_UNSENT_BYTES
 from serve.protocol import inspection_v1_pb2 as pb
+from serve.protocol.inspection_v1_pb2_grpc import InspectionStub
+from serve.replay import read
 from serve.server import Server
 from serve.turns import Stream
 from store.errors import InvalidInput, Unavailable
@@ -71,7 +74,7 @@ def test_both_fronts_share_lines_spool_and_turns(tmp_path: Path, store: Store) -
         for client in (fast, plain):
             assert client.info().release == f"{LINE}@1"
             client.stub.Inspect(pb.Frame(encoded=frame(0.2)))
-    assert [row["sequence"] for row in spool.read(tmp_path / "spool")] == [1, 2]
+    assert [row["sequence"] for row in read(tmp_path / "spool")] == [1, 2]
 
 
 def test_late_frame_is_answered_while_all_workers_are_busy(tmp_path: Path, store: Store) -> None:
@@ -145,6 +148,83 @@ def test_further_connections_than_allowed_are_closed(tmp_path: Path, store: Stor
             assert third.recv(9) == b""
 
 
+SETTINGS = frames.PREFACE + frames.frame(Kind.SETTINGS, 0, 0)
+
+
+def kinds_until_end(connected: socket.socket) -> list[int]:
+    """The kinds of all frames that the server sends until it closes the connection."""
+    data = b""
+    while more := connected.recv(2**16):
+        data += more
+    kinds, at = [], 0
+    while at < len(data):
+        length, kind, _, _ = frames.parse_head(data, at)
+        kinds.append(kind)
+        at += frames.HEADER_BYTES + length
+    return kinds
+
+
+def let_in(server: Server) -> socket.socket:
+    """A connection that the server takes, once there is room."""
+    while True:
+        connected = connect(server)
+        if connected.recv(frames.HEADER_BYTES, socket.MSG_PEEK):
+            connected.sendall(SETTINGS)
+            return connected
+        connected.close()
+        time.sleep(0.01)
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch, idle_s: float) -> None:
+    monkeypatch.setattr(front, "_TICK_S", 0.01)
+    monkeypatch.setattr(front, "_GREETING_S", 0.05)
+    monkeypatch.setattr(front, "_IDLE_S", idle_s)
+
+
+def test_idle_connections_are_ended_and_clients_go_on(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(store)
+    hurry(monkeypatch, idle_s=0.05)
+    with serving(tmp_path, is_fast=True) as (server, client):
+        with connect(server) as connected:
+            connected.sendall(SETTINGS)
+            assert kinds_until_end(connected)[-1] == Kind.GOAWAY
+        for _ in range(3):
+            assert client.stub.Inspect(pb.Frame(encoded=frame(0.9)), timeout=60).result.release
+            time.sleep(0.1)
+
+
+def test_open_call_is_not_idle(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(store)
+    hurry(monkeypatch, idle_s=0.05)
+    with serving(tmp_path, is_fast=True) as (_, client):
+
+        def requests() -> Iterator[pb.Frame]:
+            for _ in range(3):
+                yield pb.Frame(encoded=frame(0.9))
+                time.sleep(0.2)
+
+        answers = list(client.stub.InspectStream(requests(), timeout=60))
+        assert [answer.WhichOneof("outcome") for answer in answers] == ["result"] * 3
+
+
+def test_idle_connections_keep_nobody_out(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(store)
+    hurry(monkeypatch, idle_s=600)
+    asked = pb.Frame(encoded=frame(0.9))
+    with serving(tmp_path, is_fast=True, callers=2) as (server, client):
+        client.stub.Inspect(asked, timeout=60)
+        # Once it is idle, the client's connection gives way to the second one.
+        with let_in(server) as first, let_in(server):
+            assert client.stub.Inspect(asked, timeout=60, wait_for_ready=True).result.release
+            assert kinds_until_end(first)[-1] == Kind.GOAWAY
+
+
 def test_client_that_vanishes_leaves_its_row_and_disturbs_nobody(
     tmp_path: Path, store: Store
 ) -> None:
@@ -158,7 +238,7 @@ def test_client_that_vanishes_leaves_its_row_and_disturbs_nobody(
                 time.sleep(0.001)
         give_all_back(server)
         assert client.stub.Inspect(pb.Frame(encoded=frame(0.2))).result.verdict == pb.PASS
-    assert "gone" in [row["frame_id"] for row in spool.read(tmp_path / "spool")]
+    assert "gone" in [row["frame_id"] for row in read(tmp_path / "spool")]
 
 
 def test_client_that_does_not_read_is_cut_off(tmp_path: Path, store: Store) -> None:
@@ -256,7 +336,7 @@ def test_unix_socket_and_the_end_of_a_process(tmp_path: Path, store: Store) -> N
         finally:
             status = process.end(end)
     assert status == 0
-    assert len(list(spool.read(tmp_path / "spool"))) == 2
+    assert len(list(read(tmp_path / "spool"))) == 2
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "10.1.2.3:50052", "[::]:1"])
@@ -282,3 +362,115 @@ def test_wrong_path_of_stream_is_told(tmp_path: Path, store: Store) -> None:
         assert failure(client, pb.Frame())[0] is grpc.StatusCode.INVALID_ARGUMENT
         (answer,) = client.stub.InspectStream(iter([pb.Frame(line="turin/none")]))
         assert (answer.error.code, answer.decision.sequence) == ("not_found", 0)
+
+
+def test_thousands_of_frames_that_fail_at_once_are_each_answered(
+    tmp_path: Path, store: Store
+) -> None:
+    promote(store)
+    with serving(tmp_path, is_fast=True) as (_, client):
+        good = pb.Frame(encoded=frame(0.2))
+        sent = [good, *(pb.Frame(frame_id=str(n)) for n in range(3000)), good]
+        answers = list(client.stub.InspectStream(iter(sent), timeout=120))
+        assert [answers[0].result.verdict, answers[-1].result.verdict] == [pb.PASS, pb.PASS]
+        assert {answer.error.code for answer in answers[1:-1]} == {"invalid_input"}
+        assert [answer.frame_id for answer in answers[1:-1]] == [str(n) for n in range(3000)]
+
+
+def test_frames_of_calls_that_were_given_up_count_until_they_are_answered(
+    tmp_path: Path, store: Store
+) -> None:
+    promote(store)
+    with serving(tmp_path, is_fast=True, callers=4) as (server, client):
+        take_all_turns(server)
+        for number in range(4):  # each of another camera, which has a queue of its own
+            given_up = client.stub.Inspect.future(pb.Frame(encoded=frame(0.2), camera=f"c{number}"))
+            while len(server.turns.waiting()) <= number:
+                time.sleep(0.001)
+            given_up.cancel()
+        status, code, _ = failure(client, pb.Frame(encoded=frame(0.2)))
+        assert (status, code) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "too_many_calls")
+        give_all_back(server)
+        while server.turns.waiting():
+            time.sleep(0.001)
+        assert client.stub.Inspect(pb.Frame(encoded=frame(0.2)), timeout=20).result.verdict
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_a_stream_that_never_pauses_is_ended_while_draining(
+    tmp_path: Path, store: Store, is_fast: bool
+) -> None:
+    promote(store)
+    server = Server(settings_for(tmp_path, fast_listen="127.0.0.1:0", drain_s=60))
+    server.start()
+    answered = 5
+
+    def requests() -> Iterator[pb.Frame]:
+        while True:
+            yield pb.Frame(encoded=frame(0.2))
+
+    with Client(server.fast_address if is_fast else server.address) as client:
+        stream = client.stub.InspectStream(requests())
+        for _ in range(5):
+            next(stream)
+        draining = threading.Thread(target=server.drain)
+        draining.start()
+        began = time.monotonic()
+        try:
+            for _ in stream:
+                answered += 1
+        except grpc.RpcError as error:
+            ended = error
+        draining.join()
+    assert time.monotonic() - began < 30  # far below drain_s
+    assert ended.code() == grpc.StatusCode.UNAVAILABLE
+    assert "stopping" in str(ended.details())
+    assert len(list(read(tmp_path / "spool"))) == answered
+
+
+def _is_refused_soon(client: Client) -> bool:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            client.info()
+        except (grpc.RpcError, Unavailable):
+            return True
+    return False
+
+
+def test_no_call_is_taken_once_the_other_front_drains(tmp_path: Path, store: Store) -> None:
+    promote(store)
+    server = Server(settings_for(tmp_path, fast_listen="127.0.0.1:0", drain_s=60))
+    server.start()
+    take_all_turns(server)
+    with Client(server.address) as plain, Client(server.fast_address) as fast:
+        assert fast.info().release == f"{LINE}@1"
+        held = plain.stub.Inspect.future(pb.Frame(encoded=frame(0.2)))
+        while not server.turns.waiting():
+            time.sleep(0.001)
+        draining = threading.Thread(target=server.drain)
+        draining.start()
+        assert _is_refused_soon(fast)
+        give_all_back(server)
+        assert held.result(timeout=30).result.verdict == pb.PASS
+        draining.join()
+
+
+def test_without_descriptors_the_front_waits_and_then_accepts(tmp_path: Path, store: Store) -> None:
+    promote(store)
+    process = Process(tmp_path, "--fast-listen", "127.0.0.1:0")
+    try:
+        address = process.ready.rpartition("fast on ")[2].strip()
+        in_use = len(os.listdir(f"/proc/{process.child.pid}/fd"))
+        _, most = resource.prlimit(process.child.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.child.pid, resource.RLIMIT_NOFILE, (in_use, most))
+        with grpc.insecure_channel(address) as channel:
+            stub = InspectionStub(channel)
+            asked = stub.Inspect.future(pb.Frame(encoded=frame(0.2)), wait_for_ready=True)
+            time.sleep(2.5)  # two looks at whether there is room again
+            resource.prlimit(process.child.pid, resource.RLIMIT_NOFILE, (most, most))
+            assert asked.result(timeout=60).result.verdict == pb.PASS
+        told = (tmp_path / "log.jsonl").read_text().count("connection not accepted")
+        assert 1 <= told < 20
+    finally:
+        process.end(signal.SIGTERM)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.serve.compiled import grpc_client
-from serve import spool
+from serve.replay import read
 from store.root import Store
 from tests.data.bundle.generate import frame
 from tests.serve.running import promote, serving, station
@@ -46,7 +46,7 @@ def test_every_answer_is_a_row(
         folder = station(server).spool.folder
     found = json.loads(done.stdout)
     assert (found["errors"], found["unsent"]) == (0, 0)
-    rows = list(spool.read(folder))
+    rows = list(read(folder))
     assert len(rows) >= found["answers"] > 0
     assert {row["camera"] for row in rows} == {"left", "right"}
     assert all("error" not in row for row in rows)

@@ -25,6 +25,12 @@ def frame(about: dict[str, str] | None = None, **parameters: str) -> pb.ModelInf
     return made
 
 
+def with_number(name: str, number: int) -> pb.ModelInferRequest:
+    made = frame()
+    made.parameters[name].int64_param = number
+    return made
+
+
 ABOUT = {
     "camera": "top",
     "product": "a",
@@ -44,6 +50,12 @@ def test_all_that_is_said_of_a_frame(request_: pb.ModelInferRequest) -> None:
     assert found.frame_id == "f-1"
     assert found.captured_at == datetime(2026, 11, 21, 13, 20, 5, 250_000, UTC)
     assert found.traceparent == "00-trace"
+
+
+def test_what_a_client_of_triton_adds_by_itself_is_no_fault() -> None:
+    made = frame(None, camera="top")
+    made.parameters["triton_enable_empty_final_response"].bool_param = True
+    assert incoming(made).camera == "top"
 
 
 def test_an_input_goes_before_a_parameter() -> None:
@@ -72,6 +84,9 @@ def test_pixels_are_raw_frames() -> None:
         (frame({"pixels": "x"}), "frame and pixels"),
         (frame({"weight": "1"}), "no input 'weight'"),
         (frame({"captured_at": "yesterday"}), "ISO 8601"),
+        (frame(None, camra="top"), "no parameter 'camra'; known are camera, product"),
+        (with_number("camera", 3), "parameter camera is given as int64_param"),
+        (with_number("line", 3), "no parameter 'line'"),
     ],
 )
 def test_what_is_not_a_frame_is_refused(made: pb.ModelInferRequest, said: str) -> None:

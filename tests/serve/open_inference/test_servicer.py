@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import grpc
@@ -15,18 +15,21 @@ import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2
 
-from serve import spool, tokens
+from serve import tokens
 from serve.client import Client
 from serve.protocol import inspection_v1_pb2
 from serve.protocol import open_inference_pb2 as pb
 from serve.protocol.open_inference_pb2_grpc import GRPCInferenceServiceStub
+from serve.replay import read
 from serve.server import Server
 from serve.tokens import Role
 from serve.turns import Stream
 from store.root import Store
 from tests.data.bundle.generate import frame
-from tests.serve.running import promote, serving, settings_for
+from tests.serve.running import code_of, promote, serving, settings_for
 
+UnaryCall: TypeAlias = "grpc.UnaryUnaryMultiCallable[bytes, bytes]"
+StreamCall: TypeAlias = "grpc.StreamStreamMultiCallable[bytes, bytes]"
 LINE = "turin/press-3"
 BRIGHTNESS = (0.2, 0.5, 0.9)
 VERDICTS = ["PASS", "REVIEW", "REJECT"]
@@ -144,7 +147,7 @@ def test_every_judged_frame_is_in_the_spool(
     answered: dict[str, Any], live: tuple[Server, Client]
 ) -> None:
     (station,) = live[0].stations.values()
-    rows = {row["sequence"]: row for row in spool.read(station.spool.folder)}
+    rows = {row["sequence"]: row for row in read(station.spool.folder)}
     for found in answered["answers"]:
         host, boot, sequence = found["decision"][0].rsplit("/", 2)
         row = rows[int(sequence)]
@@ -203,6 +206,22 @@ def test_an_error_has_its_code_beside_it(stub: GRPCInferenceServiceStub) -> None
     trailing = dict(raised.value.trailing_metadata() or ())
     assert trailing["error-code"] == "invalid_input"
     assert trailing["frame-id-bin"] == b"r-1"
+
+
+def test_no_message_at_all_is_told_so(live: tuple[Server, Client]) -> None:
+    says = "the message is no ModelInferRequest: send one"
+    with grpc.insecure_channel(live[1].target) as channel:
+        service = "/inference.GRPCInferenceService"
+        ask: UnaryCall = channel.unary_unary(f"{service}/ModelInfer")
+        with pytest.raises(grpc.RpcError) as raised:
+            ask(b"\xff" * 9, timeout=30)
+        assert isinstance(raised.value, grpc.Call)
+        assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert (code_of(raised.value), raised.value.details()) == ("invalid_input", says)
+        requests = [b"\xff" * 9, typed("frame", frame(0.9)).SerializeToString()]
+        call: StreamCall = channel.stream_stream(f"{service}/ModelStreamInfer")
+        answers = map(pb.ModelStreamInferResponse.FromString, call(iter(requests), timeout=30))
+        assert [answer.error_message for answer in answers] == [f"invalid_input: {says}", ""]
 
 
 def test_metadata_of_what_is_not_here(stub: GRPCInferenceServiceStub) -> None:

@@ -21,7 +21,19 @@ def test_cursor_comes_back(tmp_path: Path) -> None:
     assert sinks_of(tmp_path) == ["parquet"]
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b'{"next": "x", "through": null}', b'{"next": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b'{"next": "x", "through": null}',
+        b'{"next": 1}',
+        b'{"next": 18446744073709551615, "through": null}',
+        b'{"next": 1, "through": 18446744073709551615}',
+        b'{"next": -1, "through": null}',
+        b'{"next": 1.5, "through": null}',
+    ],
+)
 def test_spoilt_cursor_says_what_to_do(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "shipping" / "mqtt.json"
     path.parent.mkdir()
@@ -31,6 +43,7 @@ def test_spoilt_cursor_says_what_to_do(tmp_path: Path, text: bytes) -> None:
     assert shipped_below(tmp_path, ["mqtt"]) == 1  # so that nothing is deleted
     (place,) = shipped(tmp_path, ["mqtt"], 5)
     assert "no cursor" in place.fault
+    assert first_free(tmp_path) == 1
 
 
 def test_only_what_every_place_has_is_shipped(tmp_path: Path) -> None:

@@ -14,14 +14,20 @@ import pytest
 
 from serve.frame import IncomingFrame, RawFrame
 from serve.keeping import Keeper, KeepLimits
+from serve.protocol import inspection_v1_pb2 as pb
+from serve.shipping import stayed
 from serve.shipping.landing import Lander, batch_of
+from serve.shipping.plan import plan_of
+from serve.shipping.program import drain
 from store import batches, landing, layout
 from store.errors import Unavailable
 from store.keys import BatchKey
 from store.landing import LandingWriter
 from store.root import Store
+from tests.data.bundle.generate import frame
+from tests.serve.running import promote, serving
 from tests.serve.shipping.running import LINE, row, store_in
-from vision_assets.config import LineConfig
+from vision_assets.config import LineConfig, save
 from vision_assets.ingest.ingest import ingest_batch
 
 CHANCE = np.random.default_rng(0)
@@ -192,3 +198,73 @@ def test_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
         away.drain()
     assert not (tmp_path / "away").exists()
     assert lander(tmp_path).drain() == 1
+
+
+LISTED = LineConfig(cameras=("cam-1", "cam-2"), products=("cover-a",))
+
+
+def test_only_frames_that_ingest_takes_are_landed_and_the_others_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(str(tmp_path / "store"))
+    save(store, LINE, LISTED)
+    keep(
+        tmp_path,
+        (jpeg(), told(1, camera="cam-1", product="cover-a")),
+        (jpeg(), told(2, camera="cam-2")),
+        (jpeg(), told(3, camera="")),
+        (jpeg(), told(4, camera="cam-9")),
+        (jpeg(), told(5, camera="cam-9")),
+        (jpeg(), told(6, camera="cam-1", product="cover-z")),
+        (b"no image", told(7, camera="cam-1")),
+    )
+    assert Lander(tmp_path / "kept", store, LINE, "edge-1").drain() == 2
+    report = ingest_batch(store, only_batch(store), LISTED)
+    manifest = batches.manifest(store, only_batch(store))
+    assert manifest is not None
+    assert manifest.quarantines == [], report
+    assert stayed.counts(tmp_path / "kept") == {
+        "no_camera": 1,
+        "unknown_camera": 2,
+        "unknown_product": 1,
+        "unreadable": 1,
+    }
+    assert len(list((tmp_path / "kept").rglob("*.refused"))) == 5
+    whys = [r.__dict__["why"] for r in caplog.records if "stays on this host" in r.message]
+    assert len(whys) == 4
+    assert "camera 'cam-9' is unknown to the line, which has cam-1, cam-2" in whys
+
+
+def test_frame_without_a_camera_is_the_only_camera_s(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    only = LineConfig(cameras=("cam-1",))
+    save(store, LINE, only)
+    keep(tmp_path, (jpeg(), told(1, camera="")))
+    assert Lander(tmp_path / "kept", store, LINE, "edge-1").drain() == 1
+    report = ingest_batch(store, only_batch(store), only)
+    manifest = batches.manifest(store, only_batch(store))
+    assert manifest is not None
+    assert manifest.quarantines == [], report
+    assert batches.index(store, manifest).collect()["camera"].to_list() == ["cam-1"]
+
+
+@pytest.mark.parametrize("cameras", [("cam-1",), ("cam-1", "cam-2")])
+def test_frames_inspected_without_a_camera_do_no_harm_to_the_next_ingest(
+    tmp_path: Path, cameras: tuple[str, ...]
+) -> None:
+    """Serve, inspect, ship, ingest: no check of the batch fails."""
+    store = Store(str(tmp_path / "store"))
+    config = LineConfig(cameras=cameras)
+    save(store, LINE, config)
+    promote(store)
+    with serving(tmp_path, keep_share=1.0, kept=tmp_path / "kept") as (server, client):
+        client.stub.Inspect(pb.Frame(encoded=frame(0.9)))
+        client.stub.Inspect(pb.Frame(encoded=frame(0.8), camera="cam-1"))
+        plan = plan_of(server.settings)
+    landed = drain(plan)[str(LINE)]["frames"]
+    assert landed == (2 if len(cameras) == 1 else 1)
+    report = ingest_batch(store, only_batch(store), config)
+    manifest = batches.manifest(store, only_batch(store))
+    assert manifest is not None
+    assert manifest.quarantines == [], report
+    assert len(batches.index(store, manifest).collect()) == landed

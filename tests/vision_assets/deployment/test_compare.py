@@ -156,7 +156,7 @@ def test_rows_come_from_json_lines_and_from_parquet(tmp_path: Path) -> None:
 def test_what_is_no_source_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no file or folder"):
         list(answers.read(tmp_path / "none", str(LINE)))
-    with pytest.raises(InvalidInput, match="neither a spool nor Parquet"):
+    with pytest.raises(InvalidInput, match="neither spool files nor Parquet"):
         list(answers.read(tmp_path, str(LINE)))
     bad = tmp_path / "bad.jsonl"
     for text, says in (("{", "line 1 is not JSON"), ("[]", "line 1 is no JSON object")):

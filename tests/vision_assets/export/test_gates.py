@@ -128,7 +128,7 @@ def test_an_int8_graph_that_flips_is_barred_and_does_not_stop_the_bundle() -> No
     )
     assert found["int8"].passed
     assert found["int8"].value == 0
-    assert "may not answer: 1 of 3 frames flip" in found["int8"].message
+    assert "is left out: 1 of 3 frames flip" in found["int8"].message
     assert all(gate.passed for gate in found.values())
 
 

@@ -99,12 +99,24 @@ def test_nothing_is_written_over(store: Store, tmp_path: Path) -> None:
     target = tmp_path / "there"
     target.mkdir()
     export_triton(store, LINE, 1, target)  # an empty folder is as good as none
-    with pytest.raises(Conflict, match="not empty"):
+    with pytest.raises(Conflict, match="has a model turin-press-3 already"):
         export_triton(store, LINE, 2, target)
     assert not (target / "turin-press-3" / "2").exists()
     (tmp_path / "file").write_text("")
-    with pytest.raises(Conflict, match="not empty"):
+    with pytest.raises(Conflict, match="no folder"):
         export_triton(store, LINE, 1, tmp_path / "file")
+
+
+def test_a_repository_holds_several_models(store: Store, tmp_path: Path) -> None:
+    other = LineKey("turin", "press-4")
+    bundle = write_bundle(store, other, seed=2, engines=("onnxruntime",))
+    draft = ledger.Draft(action="promote", bundle=bundle.name, who="tester")
+    ledger.append(store, other, draft)
+    for line in (LINE, other):
+        export_triton(store, line, 1, tmp_path / "models")
+    names = {path.name for path in (tmp_path / "models").iterdir()}
+    assert names == {"turin-press-3", "turin-press-4"}
+    assert {path.name for path in tmp_path.iterdir()} == {"models"}
 
 
 def test_a_failure_leaves_nothing(
