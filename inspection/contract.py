@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from inspection.outputs import MORE_NAMES, OUTPUT_NAMES
+
 _Start = Annotated[int, Field(ge=0)]
 _Extent = Annotated[int, Field(ge=1)]
 
@@ -45,6 +47,18 @@ class Contract(BaseModel):
     map_height: int = Field(ge=1, description="cells of `map`")
     map_width: int = Field(ge=1, description="cells of `map`")
     stats_version: int = Field(description="version of the tier-1 statistics")
+    segments: tuple[_Extent, _Extent] | None = Field(
+        None, description="rows and columns of `segments`; None: the graph has none"
+    )
+    boxes: _Extent | None = Field(
+        None, description="most boxes of a frame; None: the graph has no `boxes`"
+    )
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Of the graph, in the order of `Outputs`."""
+        given = {"segments": self.segments, "boxes": self.boxes}
+        return (*OUTPUT_NAMES, *(name for name in MORE_NAMES if given[name] is not None))
 
     @model_validator(mode="after")
     def _classes_differ(self) -> Self:

@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 from store.errors import InvalidInput
 
 OUTPUT_NAMES = ("score", "class_scores", "embedding", "map")
+"""What every graph gives."""
+
+MORE_NAMES = ("segments", "boxes")
+"""What a graph may give besides, in this order."""
+
+BOX_VALUES = 6
+"""Of a box: left, top, right, bottom as shares of width and height, score, number of the class."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +29,17 @@ class Outputs:
         class_scores: (N, classes) float32 in [0, 1]; independent, several may be high.
         embedding: (N, d) float32.
         map: (N, h, w) float32 in [0, 1], where the badness is.
+        segments: (N, classes, rows, columns) float32 in [0, 1], where each class is; or None.
+        boxes: (N, k, 6) float32, see `BOX_VALUES`, highest score first; a score of 0 is no box. Or
+            None.
     """
 
     score: NDArray[np.float32]
     class_scores: NDArray[np.float32]
     embedding: NDArray[np.float32]
     map: NDArray[np.float32]
+    segments: NDArray[np.float32] | None = None
+    boxes: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.score)
@@ -36,12 +48,21 @@ class Outputs:
         """The outputs of one frame, still with a leading axis of 1."""
         part = slice(index, index + 1)
         return Outputs(
-            self.score[part], self.class_scores[part], self.embedding[part], self.map[part]
+            self.score[part],
+            self.class_scores[part],
+            self.embedding[part],
+            self.map[part],
+            None if self.segments is None else self.segments[part],
+            None if self.boxes is None else self.boxes[part],
         )
 
 
-def require_output_names(graph: str, names: Iterable[str]) -> None:
-    """Check that a graph gives what `Outputs` holds.
+def output_names(graph: str, names: Iterable[str]) -> list[str]:
+    """Which of a graph's outputs `Outputs` holds, in its order.
+
+    Args:
+        graph: Named in the error.
+        names: Of all its outputs.
 
     Raises:
         InvalidInput: when an output is missing.
@@ -50,3 +71,4 @@ def require_output_names(graph: str, names: Iterable[str]) -> None:
     missing = [name for name in OUTPUT_NAMES if name not in found]
     if missing:
         raise InvalidInput(f"{graph} lacks the outputs {missing}, it has {found}; export it again")
+    return [name for name in (*OUTPUT_NAMES, *MORE_NAMES) if name in found]

@@ -105,7 +105,10 @@ class LimitSettings(_Section):
 class LineConfig(_Section):
     """All settings of one line."""
 
-    task: str = Field("classification", description="a name registered in vision_assets.learning")
+    task: str = Field(
+        "classification",
+        description="a folder of vision_assets.learning: docs/guides/choosing-a-task.md",
+    )
     classes: tuple[str, ...] = Field((), description="defect classes, without `good`")
     cameras: tuple[str, ...] = Field((), description="camera ids; empty: any")
     products: tuple[str, ...] = Field((), description="product ids; empty: any")

@@ -103,17 +103,10 @@ def show_gates(gates: Sequence[Gate]) -> None:
 def show_figures(found: Evaluation) -> None:
     """What was measured on the test role, a line each, and what it does not prove."""
     tested = found.counts["test"]
-    closed = found.band_closed
     rows = {
         "test parts": f"{tested.good_parts} good, {tested.defective_parts} defective "
         f"({tested.frames} frames in {tested.groups} groups)",
-        "AUROC": found.auroc or _UNKNOWN,
-        "average precision": found.average_precision or _UNKNOWN,
-        "escapes": found.escapes,
-        "overkill": found.overkill,
-        "review": found.review,
-        "escapes, band closed": closed.escapes,
-        "overkill, band closed": closed.overkill,
+        **{name: figure or _UNKNOWN for name, figure in found.headline().items()},
     }
     for name, text in rows.items():
         click.echo(f"  {name:<22} {text}")

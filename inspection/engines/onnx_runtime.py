@@ -9,7 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from inspection.outputs import OUTPUT_NAMES, Outputs, require_output_names
+from inspection.outputs import Outputs, output_names
 from store.errors import Unavailable
 
 _CUDA = "CUDAExecutionProvider"
@@ -55,7 +55,7 @@ class OnnxRuntimeEngine:
         # The list of available providers names CUDA on hosts without a GPU; the session knows.
         if cuda and self._session.get_providers()[0] != _CUDA:
             raise Unavailable(f"{self.name}: CUDA does not run here; check driver and libraries")
-        require_output_names(graph, [output.name for output in self._session.get_outputs()])
+        self._names = output_names(graph, [out.name for out in self._session.get_outputs()])
         self._input = self._session.get_inputs()[0].name
         self.build = f"onnxruntime {ort.__version__} {'cuda' if cuda else 'cpu'}"
 
@@ -66,9 +66,10 @@ class OnnxRuntimeEngine:
             Unavailable: when the library fails.
         """
         try:
-            return Outputs(*self._session.run(OUTPUT_NAMES, {self._input: pixels}))
+            found = self._session.run(self._names, {self._input: pixels})
         except _ERRORS as error:
             raise Unavailable(f"{self.name} failed on {self.graph}: {error}") from error
+        return Outputs(**dict(zip(self._names, found, strict=True)))
 
 
 def _options(threads: int, streams: int) -> ort.SessionOptions:

@@ -9,7 +9,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from inspection.outputs import OUTPUT_NAMES, Outputs, require_output_names
+from inspection.outputs import Outputs, output_names
 from store.errors import Unavailable
 
 
@@ -36,7 +36,8 @@ class OpenVinoEngine:
             self._model = ov.Core().compile_model(str(folder / graph), "CPU", settings)
         except RuntimeError as error:
             raise Unavailable(f"openvino cannot load {graph}: {error}") from error
-        require_output_names(graph, [name for out in self._model.outputs for name in out.names])
+        found = [name for out in self._model.outputs for name in out.names]
+        self._names = output_names(graph, found)
         self._requests = threading.local()
 
     def run(self, pixels: NDArray[np.uint8]) -> Outputs:
@@ -51,7 +52,7 @@ class OpenVinoEngine:
         except RuntimeError as error:
             raise Unavailable(f"openvino failed on {self.graph}: {error}") from error
         # Copied: the request's own buffers are written again by the next call of this thread.
-        return Outputs(*(request.get_tensor(name).data.copy() for name in OUTPUT_NAMES))
+        return Outputs(**{name: request.get_tensor(name).data.copy() for name in self._names})
 
     def _request(self) -> ov.InferRequest:
         request = getattr(self._requests, "mine", None)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from inspection.bundle import plan_folder
 from inspection.engines.cuda_driver import CudaDevice
-from inspection.outputs import OUTPUT_NAMES, Outputs, require_output_names
+from inspection.outputs import Outputs, output_names
 from store.errors import Unavailable
 
 _LIBRARIES = ("tensorrt", "tensorrt_rtx")
@@ -45,8 +45,8 @@ class TensorRtEngine:
             raise Unavailable(f"tensorrt cannot load {path.name}; build the plan again")
         self._context = self._engine.create_execution_context()
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
-        require_output_names(graph, names)
-        self._input = next(name for name in names if name not in OUTPUT_NAMES)
+        self._names = output_names(graph, names)
+        self._input = next(name for name in names if name not in self._names)
         self._most = int(self._engine.get_tensor_profile_shape(self._input, 0)[2][0])
         self._buffers: dict[str, tuple[int, int]] = {}
         self._turn = threading.Lock()
@@ -64,16 +64,17 @@ class TensorRtEngine:
                 self._execute(np.ascontiguousarray(pixels[first : first + self._most]))
                 for first in range(0, len(pixels), self._most)
             ]
-        return Outputs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return Outputs(**dict(zip(self._names, whole, strict=True)))
 
     def _execute(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         self._context.set_input_shape(self._input, pixels.shape)
         self._device.upload(self._bind(self._input, pixels.nbytes), pixels)
         results = [
             np.empty(tuple(self._context.get_tensor_shape(name)), np.float32)
-            for name in OUTPUT_NAMES
+            for name in self._names
         ]
-        named = list(zip(OUTPUT_NAMES, results, strict=True))
+        named = list(zip(self._names, results, strict=True))
         addresses = [self._bind(name, result.nbytes) for name, result in named]
         if not self._context.execute_async_v3(self._device.stream):
             raise Unavailable(f"tensorrt failed on {self.graph}")

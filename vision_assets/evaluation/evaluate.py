@@ -75,11 +75,9 @@ def evaluate(store: Store, line: LineKey, model: str, progress: Progress = silen
     judged = judge(rows, outputs, contract.classes, settings)
     source = worst.Source(store, line, trained.inputs["snapshot"], rows, outputs, contract)
     unit, confidence = judged.measured.resampled, settings.limits.confidence
-    where, sizes = masked.measure(source, judged.predictions, unit, confidence, progress)
+    beside = masked.measure(source, judged.predictions, unit, confidence, progress)
     origin = {"model": model, "snapshot": trained.inputs["snapshot"], "config": settings.hash}
-    figures = describe(judged, rows, contract.classes, origin).model_copy(
-        update={"localisation": where, "by_size": sizes}
-    )
+    figures = describe(judged, rows, contract.classes, origin).model_copy(update=beside._asdict())
     progress("drawing pictures", 0, 0)
     files = {
         PREDICTIONS: _parquet(judged.predictions),

@@ -131,6 +131,15 @@ class Localisation(_Figures):
     aupro: Estimate = Field(description="up to 30 % false-positive pixels")
 
 
+class Overlap(_Figures):
+    """How far the segments of one class cover its masks, over all pixels of the test frames."""
+
+    name: str
+    pixels: int = Field(description="of the class, in the masks")
+    iou: Estimate
+    dice: Estimate
+
+
 class SizeFigures(_Figures):
     """Defective parts by how much of their frame the defect covers."""
 
@@ -166,6 +175,7 @@ class Evaluation(Measured):
     model: str
     snapshot: str
     localisation: Localisation | None = Field(None, description="None without masks")
+    overlaps: tuple[Overlap, ...] = Field((), description="of a task that gives segments")
     by_size: tuple[SizeFigures, ...] = Field((), description="of parts whose mask is known")
     config: str = Field(description="hash of the line's settings")
     classes: tuple[str, ...]
@@ -182,6 +192,7 @@ class Evaluation(Measured):
             "AUROC": self.auroc,
             "average precision": self.average_precision,
             **({"pixel AUROC": where.pixel_auroc, "AUPRO": where.aupro} if where else {}),
+            **{f"IoU {each.name}": each.iou for each in self.overlaps},
             "escapes": self.escapes,
             "overkill": self.overkill,
             "review": self.review,

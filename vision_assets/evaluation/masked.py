@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from vision_assets.dataset import snapshot
 from vision_assets.evaluation import rates
-from vision_assets.evaluation.figures import Localisation, SizeFigures
+from vision_assets.evaluation.figures import Localisation, Overlap, SizeFigures
 from vision_assets.evaluation.localisation import Localiser
+from vision_assets.evaluation.overlap import Overlaps
 from vision_assets.evaluation.worst import Source
 from vision_assets.progress import Progress
 
@@ -23,9 +25,17 @@ SIZES = (0.0, 0.001, 0.01, 0.1, 1.0)
 _MASKS_AT_ONCE = 64
 
 
+class Masked(NamedTuple):
+    """Figures that need masks; empty where there are none."""
+
+    localisation: Localisation | None
+    overlaps: tuple[Overlap, ...]
+    by_size: tuple[SizeFigures, ...]
+
+
 def measure(
     source: Source, predictions: pl.DataFrame, unit: str, confidence: float, progress: Progress
-) -> tuple[Localisation | None, tuple[SizeFigures, ...]]:
+) -> Masked:
     """Figures of the role `test` that need masks; good frames have an empty one.
 
     Args:
@@ -37,12 +47,33 @@ def measure(
     """
     test = predictions.filter(pl.col("role") == "test")
     localiser, shares = Localiser(), dict[str, float]()
+    overlaps = Overlaps(source.contract.classes)
     for done, (row, heat, mask) in enumerate(_frames(source, test), start=1):
-        localiser.add(heat, mask, row[unit])
+        localiser.add(heat, mask > 0, row[unit])
+        if row["segments"] is not None:
+            overlaps.add(_segments(source, row["segments"], mask.shape), mask, row[unit])
         if row["label"] == "defect":
-            shares[row["frame_id"]] = float(mask.mean())
+            shares[row["frame_id"]] = float((mask > 0).mean())
         progress("comparing maps with masks", done, len(test))
-    return localiser.figures(confidence), by_size(test, shares, unit, confidence)
+    return Masked(
+        localiser.figures(confidence),
+        overlaps.figures(confidence),
+        by_size(test, shares, unit, confidence),
+    )
+
+
+def _segments(source: Source, bits: bytes, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(classes, H, W), brought to the size of the frame."""
+    contract = source.contract
+    assert contract.segments is not None
+    shape = len(contract.classes), *contract.segments
+    flat = np.unpackbits(np.frombuffer(bits, np.uint8), count=int(np.prod(shape)))
+    return np.stack(
+        [
+            cv2.resize(plane, (size[1], size[0]), interpolation=cv2.INTER_NEAREST) > 0
+            for plane in flat.reshape(shape)
+        ]
+    )
 
 
 def by_size(
@@ -74,10 +105,10 @@ def by_size(
 
 def _frames(
     source: Source, test: pl.DataFrame
-) -> Iterator[tuple[dict[str, Any], NDArray[np.float32], NDArray[np.bool_]]]:
+) -> Iterator[tuple[dict[str, Any], NDArray[np.float32], NDArray[np.uint8]]]:
     """Rows with their map and mask, some masks at a time: each is as large as its frame."""
     places = source.rows.select("frame_id", "has_mask", "width", "height")
-    heats = source.outputs.select("frame_id", "map")
+    heats = source.outputs.select("frame_id", "map", "segments")
     rows = test.join(places, on="frame_id", how="left", maintain_order="left")
     rows = rows.join(heats, on="frame_id", how="left", maintain_order="left")
     rows = rows.filter(pl.col("has_mask") | (pl.col("label") != "defect"))
@@ -89,5 +120,6 @@ def _frames(
             x, y, width, height = contract.input.crop or (0, 0, row["width"], row["height"])
             mask = masks.get(row["frame_id"], np.zeros((row["height"], row["width"]), np.uint8))
             cells = np.frombuffer(row["map"], np.uint8)
-            heat = cells.reshape(contract.map_height, contract.map_width) / np.float32(255)
-            yield row, heat, mask[y : y + height, x : x + width] > 0
+            heat = (cells / 255).astype(np.float32)
+            heat = heat.reshape(contract.map_height, contract.map_width)
+            yield row, heat, mask[y : y + height, x : x + width]

@@ -37,7 +37,10 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "score": pl.Float32,
     "class_scores": pl.List(pl.Float32),
     "map": pl.Binary,
+    "segments": pl.Binary,
 }
+SEGMENT_FROM = 0.5
+"""A pixel belongs to a class from this value of its segment on."""
 
 
 def outputs(
@@ -60,7 +63,8 @@ def outputs(
 
     Returns:
         ``frame_id``, ``reason`` (why the frame was refused, else null), ``score``, ``class_scores``
-        and ``map`` (map_height · map_width uint8 in row order, 255 for 1).
+        ``map`` (map_height · map_width uint8 in row order, 255 for 1) and, of a task that gives
+        them, ``segments`` (bits of classes, rows and columns in this order).
     """
     inspector = Inspector(contract, _NEUTRAL, engine)
     found = []
@@ -78,10 +82,12 @@ def _frames(store: Store, rows: pl.DataFrame) -> Iterator[tuple[str, bytes, Fram
 
 def _row(frame_id: str, answer: Inspection | UnreadableFrame) -> tuple[object, ...]:
     if isinstance(answer, UnreadableFrame):
-        return frame_id, str(answer), None, None, None
+        return frame_id, str(answer), None, None, None, None
     out = answer.outputs
     heat = np.rint(out.map[0] * 255).astype(np.uint8).tobytes()
-    return frame_id, None, out.score[0], out.class_scores[0], heat
+    segments = None if out.segments is None else np.packbits(out.segments[0] >= SEGMENT_FROM)
+    bits = None if segments is None else segments.tobytes()
+    return frame_id, None, out.score[0], out.class_scores[0], heat, bits
 
 
 def run(store: Store, line: LineKey, model: str, target: Path, progress: Progress) -> int:

@@ -12,6 +12,7 @@ from inspection.evidence import EngineEvidence, Gate
 from store.keys import LineKey
 from vision_assets.config import LineConfig
 from vision_assets.evaluation.figures import ClassFigures, Evaluation, Rate
+from vision_assets.learning.registry import needs_defects
 
 FILE = "card.md"
 _WORST = 3
@@ -74,10 +75,13 @@ def _purpose(facts: CardFacts) -> Iterator[str]:
         f"{'cropped and ' if spec.crop else ''}scaled to {spec.width} x {spec.height} pixels."
     )
     yield ""
-    yield (
+    knows = (
         f"It knows the defects {classes}. It was never shown others: it may miss a new kind of "
-        "defect, and it was not tried with other parts, cameras or lighting than those below."
+        "defect"
+        if needs_defects(facts.contract.task)
+        else "It has learnt from good frames alone, rejects what is unlike them, names no defect"
     )
+    yield f"{knows}, and it was not tried with other parts, cameras or lighting than those below."
 
 
 def _data(facts: CardFacts) -> Iterator[str]:

@@ -11,7 +11,7 @@ import onnx
 import torch
 
 from inspection.contract import Contract
-from inspection.outputs import OUTPUT_NAMES
+from inspection.outputs import BOX_VALUES
 from store.errors import InvalidInput
 from vision_assets.export.canonical import INPUT_NAME, OPSET, canonical_bytes
 
@@ -20,7 +20,7 @@ def export_graph(module: torch.nn.Module, contract: Contract) -> bytes:
     """The module as ONNX bytes, the same for the same weights each time.
 
     Args:
-        module: Maps (N, height, width, channels) uint8 to the four outputs of `OUTPUT_NAMES`.
+        module: Maps (N, height, width, channels) uint8 to the contract's outputs.
         contract: Says the shapes.
 
     Raises:
@@ -38,7 +38,7 @@ def export_graph(module: torch.nn.Module, contract: Contract) -> bytes:
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT_NAME],
-            output_names=list(OUTPUT_NAMES),
+            output_names=list(contract.output_names),
             dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
             optimize=True,
             verbose=False,
@@ -50,12 +50,16 @@ def export_graph(module: torch.nn.Module, contract: Contract) -> bytes:
 
 
 def _check_outputs(model: onnx.ModelProto, contract: Contract) -> None:
-    expected = {
+    expected: dict[str, list[int]] = {
         "score": [],
         "class_scores": [len(contract.classes)],
         "embedding": [contract.embedding_size],
         "map": [contract.map_height, contract.map_width],
     }
+    if contract.segments:
+        expected["segments"] = [len(contract.classes), *contract.segments]
+    if contract.boxes:
+        expected["boxes"] = [contract.boxes, BOX_VALUES]
     found = {
         output.name: [dim.dim_value for dim in output.type.tensor_type.shape.dim][1:]
         for output in model.graph.output

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from inspection.outputs import OUTPUT_NAMES
 from vision_assets.learning.backbone import Backbone
 
 UNKNOWN_CLASS = 255
@@ -47,6 +48,18 @@ class Network(nn.Module):
         """Stand on a backbone."""
         super().__init__()
         self.backbone = backbone
+
+
+class Graph(nn.Module):
+    """The module that is exported: pixels (N, height, width, channels) uint8 to a tuple of outputs.
+
+    Cast, channel expansion and normalisation are inside; so is all that comes after.
+
+    Attributes:
+        output_names: Of the tuple, as `inspection.outputs` has them.
+    """
+
+    output_names: tuple[str, ...] = OUTPUT_NAMES
 
 
 class Answer(Protocol):
@@ -88,8 +101,5 @@ class Task(Protocol):
             held_out: Good frames of the role `tune`.
         """
 
-    def graph(self, network: Network) -> nn.Module:
-        """The module that is exported: pixels to a tuple in the order of ``OUTPUT_NAMES``.
-
-        It shares the network's weights.
-        """
+    def graph(self, network: Network) -> Graph:
+        """What is exported; it shares the network's weights."""

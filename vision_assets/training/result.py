@@ -49,17 +49,21 @@ def publish(
 def contract(request: Request, module: LearningModule, feed: Feed) -> Contract:
     """The contract of the network: its sizes are read off its answer to a blank frame."""
     spec = feed.spec
-    graph = task(request.settings.task).graph(module.network).eval()
+    graph = task(request.settings.task).graph(module.network)
+    graph.eval()
     blank = torch.zeros(1, spec.height, spec.width, spec.channels, dtype=torch.uint8)
-    _, _, embedding, heat = graph(blank)
+    found = dict(zip(graph.output_names, graph(blank), strict=True))
+    segments, boxes = found.get("segments"), found.get("boxes")
     return Contract(
         task=request.settings.task,
         classes=feed.classes,
         input=spec,
-        embedding_size=embedding.shape[1],
-        map_height=heat.shape[1],
-        map_width=heat.shape[2],
+        embedding_size=found["embedding"].shape[1],
+        map_height=found["map"].shape[1],
+        map_width=found["map"].shape[2],
         stats_version=STATS_VERSION,
+        segments=None if segments is None else tuple(segments.shape[2:]),
+        boxes=None if boxes is None else boxes.shape[1],
     )
 
 

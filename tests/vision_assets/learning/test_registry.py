@@ -10,7 +10,7 @@ from vision_assets.learning import registry
 
 
 def test_a_task_is_found_by_its_folder() -> None:
-    assert registry.names() == ["anomaly", "classification"]
+    assert registry.names() == ["anomaly", "classification", "segmentation"]
     assert type(registry.task("classification")).__name__ == "Classification"
     assert registry.version("classification") >= 1
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from store.errors import InvalidInput
 from vision_assets.learning.anomaly.memory import Memory
 from vision_assets.learning.anomaly.network import BANK, PatchMemory
 from vision_assets.learning.backbone import Backbone
-from vision_assets.learning.task import Answer, Frames, Network, Sample, Targets, Task
+from vision_assets.learning.task import Answer, Frames, Graph, Network, Sample, Targets, Task
 
 _REMEMBERED = 4 * BANK
 _LEAST_SHARE = 0.005
@@ -67,7 +67,7 @@ class Anomaly:
         return AnomalyGraph(network)
 
 
-class AnomalyGraph(nn.Module):
+class AnomalyGraph(Graph):
     """Pixels (N, height, width, channels) uint8 to the four outputs of the contract."""
 
     def __init__(self, network: PatchMemory) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from vision_assets.learning.classification.network import CellNetwork
+from vision_assets.learning.task import Graph
 
 
-class ClassificationGraph(nn.Module):
+class ClassificationGraph(Graph):
     """Pixels (N, height, width, channels) uint8 to the four outputs of the contract.
 
     Cast, channel expansion and normalisation are inside; so is all that comes after.

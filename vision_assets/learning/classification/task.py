@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from vision_assets.learning.backbone import Backbone
+from vision_assets.learning.cells import labelled
 from vision_assets.learning.classification.graph import ClassificationGraph
-from vision_assets.learning.classification.loss import losses, targets
+from vision_assets.learning.classification.loss import losses
 from vision_assets.learning.classification.network import Answer, CellNetwork
 from vision_assets.learning.task import Answer as TaskAnswer
 from vision_assets.learning.task import Frames, Network, Sample, Targets, Task
@@ -22,8 +23,8 @@ class Classification:
         return CellNetwork(backbone, len(classes))
 
     def targets(self, samples: Sequence[Sample], classes: Sequence[str]) -> Targets:
-        """Image labels, classes and masks; see `loss.targets`."""
-        return targets(samples, classes)
+        """Image labels, classes and masks; see `cells.labelled`."""
+        return labelled(samples, classes)
 
     def loss(self, answer: TaskAnswer, targets: Targets) -> dict[str, Tensor]:
         """Parts for the image and for its cells; see `loss.losses`."""

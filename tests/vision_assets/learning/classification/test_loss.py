@@ -7,7 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vision_assets.learning.classification.loss import cell_shares, losses, targets
+from vision_assets.learning.cells import cell_shares
+from vision_assets.learning.cells import labelled as targets
+from vision_assets.learning.classification.loss import losses
 from vision_assets.learning.classification.network import Answer
 from vision_assets.learning.task import UNKNOWN_CLASS, Sample
 
