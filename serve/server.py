@@ -28,6 +28,7 @@ from serve.settings import MIB, Settings
 from serve.shipping.child import ShippingProcess
 from serve.shipping.plan import passwords_of, plan_of
 from serve.station import Station, Stations
+from serve.tokens import Grant
 from serve.turns import Shares, Turns
 from store.errors import InvalidInput, Unavailable
 from store.root import Store
@@ -153,7 +154,6 @@ class Server:
                 dropped=spool.dropped,
                 fault=spool.fault,
             ),
-            lines=self.settings.lines,
         )
         standing = station.watcher.releases()
         message.canaries.extend(canary.release.name for canary in standing.canaries)
@@ -213,13 +213,15 @@ class Server:
         limits = Limits(settings.max_message_mib * MIB, settings.callers)
         self._front = Front(listener, self._desk, self.turns, plain, limits, settings.callers)
 
-    def _info_message(self, message: bytes) -> tuple[str, pb.ServerInfo]:
+    def _info_message(self, message: bytes, grant: Grant) -> tuple[str, pb.ServerInfo]:
         try:
             request = pb.ServerInfoRequest.FromString(message)
         except DecodeError as error:
             raise InvalidInput("the message is no ServerInfoRequest: send one") from error
-        station = self.stations.of(request.line)
-        return str(station.line), self.info(station)
+        station = self.stations.of(request.line, grant.covers)
+        info = self.info(station)
+        info.lines.extend(filter(grant.covers, self.settings.lines))
+        return str(station.line), info
 
     def _show_health(self) -> None:
         """Tell health clients what has changed; all lines must be well for the whole to be."""

@@ -16,11 +16,12 @@ from serve.protocol import inspection_v1_pb2 as pb
 from serve.rows import Identity
 from serve.statuses import Problem, problem
 from serve.streams import OpenStreams
+from serve.tokens import Grant
 from store.errors import VisionError
 
 INSPECTION = pb.DESCRIPTOR.services_by_name["Inspection"].full_name
 
-Info = Callable[[bytes], tuple[str, pb.ServerInfo]]
+Info = Callable[[bytes, Grant], tuple[str, pb.ServerInfo]]
 """The line that a `ServerInfoRequest` asks for, and what runs there. May raise a VisionError."""
 
 
@@ -72,7 +73,7 @@ class Servicer:
     def GetServerInfo(self, message: bytes, context: grpc.ServicerContext) -> pb.ServerInfo:
         """What this server runs at the moment."""
         try:
-            line, info = self._info(message)
+            line, info = self._info(message, caller())
         except VisionError as error:
             _refuse(context, problem(error))
         if refused := self._desk.access.covers(caller(), line):

@@ -143,7 +143,7 @@ class Answering:
 
     def _answer_plain(self, peer: Peer, call: Call, message: bytes, grant: Grant) -> Messages:
         try:
-            line, answer = self._plain[call.path](message)
+            line, answer = self._plain[call.path](message, grant)
         except VisionError as error:
             return self._close_call(peer, call, problem(error))
         if refused := self._desk.access.covers(grant, line):

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 
 from google.protobuf.message import Message
 
+from serve.tokens import Grant
+
 INSPECT = "/inspection.v1.Inspection/Inspect"
 INSPECT_STREAM = "/inspection.v1.Inspection/InspectStream"
 
-Plain = Callable[[bytes], tuple[str, Message]]
+Plain = Callable[[bytes, Grant], tuple[str, Message]]
 """A call that is answered at once, on the thread that reads: the line asked for, and the answer.
 
 May raise a VisionError."""

@@ -43,3 +43,21 @@ def test_an_unknown_line_names_only_lines_that_the_token_covers(
             said = str(raised.value)
             assert str(LINE) in said
             assert str(SECRET) not in said
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_information_names_only_lines_that_the_token_covers(
+    tmp_path: Path, store: Store, is_fast: bool
+) -> None:
+    for line in (LINE, SECRET):
+        promote(store, line=line)
+    path = tmp_path / "tokens.json"
+    token = tokens.create(path, str(LINE), [Role.READ])
+    metadata = (("authorization", f"Bearer {token}"),)
+    folders = {"lines": f"{LINE},{SECRET}", "tokens": path}
+    with serving(tmp_path, is_fast=is_fast, **folders) as (_, client):
+        info = client.stub.GetServerInfo(pb.ServerInfoRequest(line=str(LINE)), metadata=metadata)
+        assert list(info.lines) == [str(LINE)]
+        with pytest.raises(grpc.RpcError) as raised:
+            client.stub.GetServerInfo(pb.ServerInfoRequest(line="turin/x"), metadata=metadata)
+        assert str(SECRET) not in str(raised.value)
