@@ -35,7 +35,11 @@ def network(name: str) -> Network:
     task = registry.task(name)
     body = backbone.build(backbone.from_scratch(1), SIDE, SIDE)
     made = task.network(body, registry.class_names(name, LINE_CLASSES)).train(False)
-    task.finalise(made, lambda: iter(frames(12, 1).split(4)), lambda: iter(frames(8, 2).split(4)))
+    task.finalise(
+        made,
+        lambda: iter(torch.split(frames(12, 1), 4)),
+        lambda: iter(torch.split(frames(8, 2), 4)),
+    )
     return made
 
 
@@ -136,7 +140,8 @@ def test_a_few_steps_tell_a_marked_defect_from_a_good_frame(name: str) -> None:
     optimiser = torch.optim.AdamW(learner.parameters(), lr=3e-3)
     for _ in range(25):
         optimiser.zero_grad()
-        torch.stack(list(task.loss(learner(batch), targets).values())).sum().backward()
+        loss = torch.stack(list(task.loss(learner(batch), targets).values())).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     made = task.graph(learner)
     made.train(False)

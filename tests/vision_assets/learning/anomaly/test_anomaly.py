@@ -27,7 +27,11 @@ def plates(number: int, seed: int, *, dent: bool = False) -> Tensor:
 def network() -> PatchMemory:
     torch.manual_seed(0)
     made = TASK.network(backbone.build(backbone.from_scratch(1), 64, 64), ("defect",)).train(False)
-    TASK.finalise(made, lambda: iter(plates(24, 1).split(8)), lambda: iter(plates(8, 2).split(8)))
+    TASK.finalise(
+        made,
+        lambda: iter(torch.split(plates(24, 1), 8)),
+        lambda: iter(torch.split(plates(8, 2), 8)),
+    )
     assert isinstance(made, PatchMemory)
     return made
 
@@ -63,7 +67,11 @@ def test_the_graph_gives_four_outputs(network: PatchMemory) -> None:
 def test_the_same_frames_make_the_same_memory(network: PatchMemory) -> None:
     torch.manual_seed(0)
     again = TASK.network(backbone.build(backbone.from_scratch(1), 64, 64), ("defect",)).train(False)
-    TASK.finalise(again, lambda: iter(plates(24, 1).split(5)), lambda: iter(plates(8, 2).split(8)))
+    TASK.finalise(
+        again,
+        lambda: iter(torch.split(plates(24, 1), 5)),
+        lambda: iter(torch.split(plates(8, 2), 8)),
+    )
     for name, value in network.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, msg=name, atol=1e-4, rtol=1e-3)
 
