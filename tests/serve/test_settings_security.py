@@ -76,7 +76,7 @@ def test_traces_without_their_library_are_one_sentence(
 ) -> None:
     for missing in ("opentelemetry.exporter.otlp.proto.http", "opentelemetry"):
         monkeypatch.setitem(sys.modules, missing, None)
-        with pytest.raises(InvalidInput, match=r"pip install 'vision-assets\[otel\]'"):
+        with pytest.raises(InvalidInput, match=r"pip install '\.\[otel\]'"):
             given(tmp_path, otlp="http://127.0.0.1:4318/v1/traces")
 
 
