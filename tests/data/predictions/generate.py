@@ -49,7 +49,7 @@ def rows_and_outputs(recipe: Recipe) -> tuple[pl.DataFrame, pl.DataFrame]:
             named = kind if rng.random() < 0.9 else CLASSES[0]
             scores = [0.8 if name == named else 0.3 for name in CLASSES]
             score = level + 0.4 * rng.normal()
-            outputs.append((name, None, score, scores, bytes(range(16))))
+            outputs.append((name, None, score, scores, bytes(range(16)), None))
     classes = pl.List(pl.String)
     table = pl.DataFrame(rows, schema_overrides={"product": pl.String(), "classes": classes})
     judged = table.filter(pl.col("role") != "train")["frame_id"]
