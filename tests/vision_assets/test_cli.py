@@ -119,7 +119,8 @@ def test_a_forced_run_promotes_whatever_gate_failed(trained: Plant) -> None:
 
 
 def test_a_forced_run_promotes_what_the_evaluation_would_stop(trained: Plant) -> None:
-    file = limited(trained, trained.folder, max_overkill_rate=1e-9, max_review_share=0)
+    none = {"max_escape_rate": 1e-9, "max_overkill_rate": 1e-9}
+    file = limited(trained, trained.folder, **none, max_review_share=0)
     words = ["run", "--line", str(LINE), "--config", str(file)]
     said = trained.command("vision-assets", *words, status=1)
     assert "setting limits.max_overkill_rate: 1.0 -> 1e-09" in said
@@ -132,7 +133,9 @@ def test_a_forced_run_promotes_what_the_evaluation_would_stop(trained: Plant) ->
     assert as_json["gates"] == []
     result = trained.run("--force", "only a test")
     assert result["release"] == "turin/press-3@1"
-    assert [gate["name"] for gate in result["gates"] if not gate["passed"]] == ["overkill_rate"]
+    failed = {gate["name"] for gate in result["gates"] if not gate["passed"]}
+    assert failed
+    assert failed <= {"escape_rate", "overkill_rate"}  # which, is the luck of a tiny training
 
 
 def test_the_line_is_live_and_what_is_not_proven_is_said(trained: Plant) -> None:
